@@ -1,0 +1,57 @@
+# Everything is made inside this folder: .venv (packages), .cache (compiled tools), build (results).
+
+PYTHON ?= python3
+JOBS ?= 2
+
+VENV := .venv
+READY := $(VENV)/.ready
+PIP := $(VENV)/bin/python -m pip --quiet --disable-pip-version-check install
+
+# The WebAssembly yosys, pip, ccache and Matplotlib keep caches under these; by default they would be in the home folder.
+export XDG_CACHE_HOME ?= $(CURDIR)/.cache
+export MPLCONFIGDIR ?= $(XDG_CACHE_HOME)/matplotlib
+
+.PHONY: help setup test lint demo bench clean distclean
+.DEFAULT_GOAL := help
+
+help: ## this table
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
+	@echo "PYTHON=python3.12 names another Python for setup; JOBS=4 runs that many tests at a time."
+
+setup: $(READY) ## install all packages into .venv (needs Python >= 3.11, g++, make, perl)
+
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	    { echo "$(PYTHON) is missing or older than 3.11; name another one: make setup PYTHON=python3.12"; exit 1; }
+	@echo "setting up $(VENV) with $$($(PYTHON) --version) (once, about a minute) ..."
+	@$(PYTHON) -m venv --clear $(VENV) || { echo "venv failed; on Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
+	@echo "installing the packages of requirements.lock ..."
+	@# Wheels only: a missing wheel says so at once, where a source build would fail late and at length.
+	@$(PIP) --only-binary :all: --requirement requirements.lock
+	@echo "installing hwgen ..."
+	@$(PIP) --no-deps --no-build-isolation --editable .
+	@touch $@
+	@# Missing system tools do not undo the set-up: whatever needs them names them again.
+	@$(VENV)/bin/python -m hwgen.doctor || true
+
+test: lint ## lint, then all tests; JOBS of them at a time
+	@mkdir -p build
+	$(VENV)/bin/python -m pytest -n $(JOBS) --basetemp=build/pytest
+
+lint: setup ## ruff and mypy
+	$(VENV)/bin/ruff check --quiet .
+	$(VENV)/bin/mypy
+
+demo: setup ## generate, simulate and check one accelerator
+	$(VENV)/bin/hwgen demo
+
+bench: setup ## measure utilisation, traffic and error; results in build/bench.json
+	@mkdir -p build
+	$(VENV)/bin/hwgen bench -o build/bench.json
+
+clean: ## remove results and the caches of the checkers
+	rm -rf build .pytest_cache .ruff_cache .mypy_cache
+
+distclean: clean ## remove .venv and all caches too: back to a bare clone
+	rm -rf $(VENV) .cache hwgen.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

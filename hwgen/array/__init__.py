@@ -1,0 +1,1 @@
+"""The two systolic arrays: cells, feeders, wiring."""

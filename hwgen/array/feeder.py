@@ -1,0 +1,54 @@
+"""The left edge of an array: one memory a row, read one cycle later than the row above."""
+
+from amaranth.hdl import Module, Shape, ShapeLike, unsigned
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+from amaranth.utils import ceil_log2
+
+from hwgen.part import Part
+
+
+class FeederRow(Part):
+    """One bank of the key or value buffer and the cell that reads it for its array row.
+
+    `data` is the element at `address_in`, one cycle later; `address_out` and `side_out` are the inputs, one cycle later,
+    for the row below and for the array row itself. Skew between rows arises here and needs no registers for elements.
+
+    Latency 1 cycle, throughput 1 read and 1 write a cycle. A read returns what was written in earlier cycles.
+
+    Members: write_enable, write_address, write_data; address_in, side_in; data, address_out, side_out.
+    """
+
+    LATENCY = 1
+
+    def __init__(self, bits: int, depth: int, side: ShapeLike) -> None:
+        self._bits, self._depth, self._side = bits, depth, Shape.cast(side).width
+        address = unsigned(ceil_log2(depth))
+        super().__init__(
+            {
+                "write_enable": In(1),
+                "write_address": In(address),
+                "write_data": In(bits),
+                "address_in": In(address),
+                "side_in": In(self._side),
+                "data": Out(bits),
+                "address_out": Out(address),
+                "side_out": Out(self._side),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.bank = bank = Memory(shape=unsigned(self._bits), depth=self._depth, init=[])
+        write = bank.write_port()
+        read = bank.read_port(domain="sync")
+        m.d.comb += [
+            write.en.eq(self.write_enable),
+            write.addr.eq(self.write_address),
+            write.data.eq(self.write_data),
+            read.addr.eq(self.address_in),
+            read.en.eq(1),
+            self.data.eq(read.data),
+        ]
+        m.d.sync += [self.address_out.eq(self.address_in), self.side_out.eq(self.side_in)]
+        return m

@@ -1,0 +1,130 @@
+"""The score array: rows_e x cols query-stationary cells with the feeders at their left edge."""
+
+from amaranth.hdl import Cat, Module, Mux, Signal, signed, unsigned
+from amaranth.lib import data
+from amaranth.lib.wiring import In, Out
+from amaranth.utils import ceil_log2
+
+from hwgen.array.feeder import FeederRow
+from hwgen.array.score_pe import ScorePE
+from hwgen.control.tags import score_tag_layout
+from hwgen.params import Params
+from hwgen.part import Part, place
+from hwgen.timing import key_rows
+
+
+def key_address(params: Params):
+    """Shape of an address in the key buffer's banks: row above fold."""
+    return unsigned(ceil_log2(key_rows(params)) + params.fold_e_bits)
+
+
+class TagHop(Part):
+    """Carries a score's tag from one column to the next: one cycle, one column less to skip and to use."""
+
+    def __init__(self, params: Params) -> None:
+        self._layout = score_tag_layout(params)
+        super().__init__({"tag_in": In(self._layout), "tag_out": Out(self._layout)})
+
+    def elaborate(self, platform):
+        m = Module()
+        visit_in, visit_out = self.tag_in.visit, self.tag_out.visit
+        m.d.sync += [
+            self.tag_out.eq(self.tag_in),
+            visit_out.skip.eq(Mux(visit_in.skip == 0, 0, visit_in.skip - 1)),
+            visit_out.width.eq(Mux(visit_in.width == 0, 0, visit_in.width - 1)),
+        ]
+        return m
+
+
+class ScoreArray(Part):
+    """`sum[c] = sum over r of q[r, c, operand] * k[r]`, one fold a cycle, with the tag of the fold beside it.
+
+    A fold enters with its tag and its address in the key buffer; its partial scores leave at the foot of column c after
+    `timing.score_latency + c` cycles. Throughput 1 fold a cycle; nothing ever stalls.
+
+    Members: tag, address (the fold issued this cycle); sum, tag_out (one a column; tag_out.valid marks a fold);
+    write_* (key buffer: `write_rows` selects groups of `beat` rows); load_* (query operands: `load_rows` selects groups
+    of `beat` rows, `load_columns` columns); freed (a key row has been read for the last time).
+    """
+
+    def __init__(self, params: Params) -> None:
+        self._params = params
+        c = params.config
+        layout = score_tag_layout(params)
+        element = signed(c.operand_bits)
+        super().__init__(
+            {
+                "tag": In(layout),
+                "address": In(key_address(params)),
+                "sum": Out(signed(params.qk_bits)).array(c.cols),
+                "tag_out": Out(layout).array(c.cols),
+                "write_rows": In(c.rows_e // c.beat),
+                "write_address": In(key_address(params)),
+                "write_data": In(data.ArrayLayout(element, c.beat)),
+                "load_rows": In(c.rows_e // c.beat),
+                "load_columns": In(c.cols),
+                "load_operand": In(ceil_log2(params.q_depth)),
+                "load_data": In(data.ArrayLayout(element, c.beat)),
+                "freed": Out(1),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        feeders = self._place_feeders(m)
+        cells = [[ScorePE(self._params) for _ in range(self._params.config.cols)] for _ in feeders]
+        for r, row in enumerate(cells):
+            for c, cell in enumerate(row):
+                place(m, f"pe_{r}_{c}", cell)
+                self._connect_cell(m, cells, feeders[r], r, c)
+        for c, cell in enumerate(cells[-1]):
+            m.d.comb += self.sum[c].eq(cell.sum_out)
+        last = data.View(score_tag_layout(self._params), feeders[-1].side_out)
+        m.d.comb += self.freed.eq(last.valid & last.last_fold & last.visit.key_last)
+        self._place_tags(m, last)
+        return m
+
+    def _place_feeders(self, m: Module) -> list[FeederRow]:
+        c = self._params.config
+        depth = 1 << key_address(self._params).width
+        feeders = [FeederRow(c.operand_bits, depth, score_tag_layout(self._params).size) for _ in range(c.rows_e)]
+        for r, feeder in enumerate(feeders):
+            place(m, f"feeder_{r}", feeder)
+            m.d.comb += [
+                feeder.write_enable.eq(self.write_rows[r // c.beat]),
+                feeder.write_address.eq(self.write_address),
+                feeder.write_data.eq(self.write_data[r % c.beat]),
+                feeder.address_in.eq(self.address if r == 0 else feeders[r - 1].address_out),
+                feeder.side_in.eq(self.tag.as_value() if r == 0 else feeders[r - 1].side_out),
+            ]
+        return feeders
+
+    def _connect_cell(self, m: Module, cells: list[list[ScorePE]], feeder: FeederRow, r: int, c: int) -> None:
+        config = self._params.config
+        cell = cells[r][c]
+        tag = data.View(score_tag_layout(self._params), feeder.side_out)
+        m.d.comb += [
+            cell.k_in.eq(feeder.data if c == 0 else cells[r][c - 1].k_out),
+            cell.operand_in.eq(
+                Cat(tag.fold, tag.visit.slot, tag.visit.bank) if c == 0 else cells[r][c - 1].operand_out
+            ),
+            cell.load_enable.eq(self.load_rows[r // config.beat] & self.load_columns[c]),
+            cell.load_operand.eq(self.load_operand),
+            cell.load_data.eq(self.load_data[r % config.beat]),
+        ]
+        if r > 0:
+            m.d.comb += cell.sum_in.eq(cells[r - 1][c].sum_out)
+
+    def _place_tags(self, m: Module, tag) -> None:
+        """Column 0 gets the tag when the last cell's sum is ready, each further column a cycle later."""
+        for _ in range(ScorePE.LATENCY):
+            following = Signal(score_tag_layout(self._params))
+            m.d.sync += following.eq(tag)
+            tag = following
+        for c in range(self._params.config.cols):
+            m.d.comb += self.tag_out[c].eq(tag)
+            if c + 1 < self._params.config.cols:
+                hop = TagHop(self._params)
+                place(m, f"tag_{c}", hop)
+                m.d.comb += hop.tag_in.eq(tag)
+                tag = hop.tag_out

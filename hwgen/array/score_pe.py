@@ -1,0 +1,72 @@
+"""The score array's cell."""
+
+from amaranth.hdl import Module, Signal, signed, unsigned
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+
+from hwgen.params import Params
+from hwgen.part import Part
+
+
+class ScorePE(Part):
+    """Query-stationary multiply-accumulate: `sum_out = sum_in + q[operand] * k`.
+
+    Structure: query operands in a small memory with an asynchronous read; registers at both multiplier inputs, at its
+    output and behind the adder. `k` and `operand` pass to the right through one register each; `sum_in` has to arrive
+    two cycles after `k`, which the cell above sees to by being the same.
+
+    Latency 3 cycles from `k_in` to `sum_out`, 1 from `sum_in`; throughput 1 product a cycle.
+
+    Members: k_in, operand_in (left); k_out, operand_out (right); sum_in (above); sum_out (below);
+    load_enable, load_operand, load_data write a query operand.
+    """
+
+    LATENCY = 3
+
+    def __init__(self, params: Params) -> None:
+        self._params = params
+        element = signed(params.config.operand_bits)
+        operand = unsigned((params.q_depth - 1).bit_length())
+        total = signed(params.qk_bits)
+        super().__init__(
+            {
+                "k_in": In(element),
+                "operand_in": In(operand),
+                "k_out": Out(element),
+                "operand_out": Out(operand),
+                "sum_in": In(total),
+                "sum_out": Out(total),
+                "load_enable": In(1),
+                "load_operand": In(operand),
+                "load_data": In(element),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        element = signed(self._params.config.operand_bits)
+        m.submodules.operands = operands = Memory(shape=element, depth=self._params.q_depth, init=[])
+        write = operands.write_port()
+        read = operands.read_port(domain="comb")
+        q = Signal(element, reset_less=True)
+        k = Signal(element, reset_less=True)
+        product = Signal(signed(2 * self._params.config.operand_bits), reset_less=True)
+        operand = Signal.like(self.operand_in, reset_less=True)
+        total = Signal.like(self.sum_out, reset_less=True)
+        m.d.comb += [
+            write.en.eq(self.load_enable),
+            write.addr.eq(self.load_operand),
+            write.data.eq(self.load_data),
+            read.addr.eq(self.operand_in),
+            self.k_out.eq(k),
+            self.operand_out.eq(operand),
+            self.sum_out.eq(total),
+        ]
+        m.d.sync += [
+            k.eq(self.k_in),
+            operand.eq(self.operand_in),
+            q.eq(read.data),
+            product.eq(q * k),
+            total.eq(self.sum_in + product),
+        ]
+        return m

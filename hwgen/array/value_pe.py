@@ -1,0 +1,101 @@
+"""The value array's cell."""
+
+from amaranth.hdl import Cat, Module, Mux, Signal, signed, unsigned
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+
+from golden.bitexact.numerics import SHIFT_LIMIT
+from hwgen.control.tags import value_tag_layout
+from hwgen.params import Params
+from hwgen.part import Part
+
+SHIFT_BITS = SHIFT_LIMIT.bit_length()
+
+
+class ValuePE(Part):
+    """Output-stationary accumulation: `RNV[slot, fold] = (RNV[slot, fold] >> shift) + ((weight * v) >> drop)`.
+
+    Structure: accumulators in a small memory with an asynchronous read, the shift in three stages of two bits beside the
+    registered multiplier, the adder in front of the memory. A first visit takes the old value as zero; a last visit
+    also writes the result memory, which the drain reads while the next block accumulates.
+
+    Latency 1 cycle to the right and below; LOOP cycles between two visits of one accumulator; throughput 1 a cycle.
+    The result read by `drain_*` is in `drain` one cycle later, zero unless `drain_select`.
+
+    Members: v_in, tag_in (left); v_out, tag_out (right); weight_in, shift_in (above); weight_out, shift_out (below);
+    drain_select, drain_address, drain.
+    """
+
+    LOOP = 4
+    DRAIN_LATENCY = 1
+
+    def __init__(self, params: Params) -> None:
+        self._params = params
+        element = signed(params.config.operand_bits)
+        weight = unsigned(params.config.weight_bits)
+        super().__init__(
+            {
+                "v_in": In(element),
+                "tag_in": In(value_tag_layout(params)),
+                "v_out": Out(element),
+                "tag_out": Out(value_tag_layout(params)),
+                "weight_in": In(weight),
+                "shift_in": In(SHIFT_BITS),
+                "weight_out": Out(weight),
+                "shift_out": Out(SHIFT_BITS),
+                "drain_select": In(1),
+                "drain_address": In((params.acc_depth - 1).bit_length()),
+                "drain": Out(signed(params.config.accumulator_bits)),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        c = self._params.config
+        wide = signed(c.accumulator_bits)
+        v, weight, shift = (Signal.like(s, reset_less=True) for s in (self.v_in, self.weight_in, self.shift_in))
+        tags = [Signal(value_tag_layout(self._params), name=f"tag_{i}") for i in range(self.LOOP - 1)]
+        product = [Signal(signed(c.operand_bits + c.weight_bits + 1), name=f"product_{i}", reset_less=True) for i in (1, 2)]
+        shifted = [Signal(wide, name=f"shifted_{i}", reset_less=True) for i in range(3)]
+        fine = Signal(2, reset_less=True)
+        total = Signal(wide)
+        old = self._memories(m, tags[-1], total)
+        m.d.sync += [
+            v.eq(self.v_in),
+            weight.eq(self.weight_in),
+            shift.eq(self.shift_in),
+            Cat(tags).eq(Cat(self.tag_in.as_value(), tags[:-1])),
+            product[0].eq(v * weight),
+            product[1].eq(product[0]),
+            shifted[0].eq(Mux(self.tag_in.first, 0, old >> (self.shift_in[4:] << 4))),
+            shifted[1].eq(shifted[0] >> (shift[2:4] << 2)),
+            fine.eq(shift[:2]),
+            shifted[2].eq(shifted[1] >> fine),
+        ]
+        m.d.comb += [
+            total.eq(shifted[2] + (product[1] >> self._params.numerics.drop)),
+            self.v_out.eq(v),
+            self.tag_out.eq(tags[0]),
+            self.weight_out.eq(weight),
+            self.shift_out.eq(shift),
+        ]
+        return m
+
+    def _memories(self, m: Module, done, total: Signal):
+        """Accumulators and results; gives the accumulator at tag_in."""
+        wide = signed(self._params.config.accumulator_bits)
+        m.submodules.accumulators = accumulators = Memory(shape=wide, depth=self._params.acc_depth, init=[])
+        m.submodules.results = results = Memory(shape=wide, depth=self._params.acc_depth, init=[])
+        for memory, enable in ((accumulators, done.valid), (results, done.valid & done.last)):
+            write = memory.write_port()
+            m.d.comb += [write.en.eq(enable), write.addr.eq(Cat(done.fold, done.slot)), write.data.eq(total)]
+        read = accumulators.read_port(domain="comb")
+        drain = results.read_port(domain="comb")
+        m.d.comb += [
+            read.addr.eq(Cat(self.tag_in.fold, self.tag_in.slot)),
+            drain.addr.eq(self.drain_address),
+        ]
+        drained = Signal(wide, reset_less=True)
+        m.d.sync += drained.eq(Mux(self.drain_select, drain.data, 0))
+        m.d.comb += self.drain.eq(drained)
+        return read.data

@@ -1,0 +1,91 @@
+"""What a user chooses. Everything that follows from a choice is in `hwgen.params`."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from hwgen.errors import ConfigError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """The choices that describe one core.
+
+    rows_e, rows_f:   rows of the score array and of the value array
+    cols:             columns of both arrays
+    slots:            query contexts a column holds
+    lanes:            softmax lanes; None takes the fewest that keep the arrays busy
+    head_e, head_f:   head dimensions of Q and K, and of V
+    beat:             elements in a beat of the Q, K and V streams
+    out_beat:         elements in a beat of the O stream, and normaliser lanes
+    buffer_rows:      key rows (and as many value rows, besides those in flight) held ahead of the arrays
+    operand_bits, weight_bits, score_frac, exp_segments, scale_bits, accumulator_bits, in_format, out_format:
+                      the numbers contract, see `golden.bitexact.numerics`
+    """
+
+    rows_e: int = 16
+    rows_f: int = 16
+    cols: int = 16
+    slots: int = 8
+    lanes: int | None = None
+    head_e: int = 64
+    head_f: int = 64
+    beat: int = 8
+    out_beat: int = 8
+    buffer_rows: int = 16
+    operand_bits: int = 18
+    weight_bits: int = 26
+    score_frac: int = 14
+    exp_segments: int = 32
+    scale_bits: int = 20
+    accumulator_bits: int = 48
+    in_format: str = "bf16"
+    out_format: str = "bf16"
+
+    def hash(self) -> str:
+        """Sixteen hexadecimal digits that identify this configuration."""
+        text = json.dumps(dataclasses.asdict(self), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def replace(self, changes: Mapping[str, object]) -> Config:
+        """A copy with some choices changed. Raises ConfigError for an unknown key or a value of the wrong type."""
+        kinds = {field.name: type(getattr(self, field.name)) for field in dataclasses.fields(self)}
+        for key, value in changes.items():
+            if key not in kinds:
+                raise ConfigError(f"unknown parameter {key!r}{did_you_mean(key, kinds)}")
+            if key == "lanes" and value is None:
+                continue
+            want = int if key == "lanes" else kinds[key]
+            if not isinstance(value, want) or isinstance(value, bool):
+                raise ConfigError(f"{key} must be {'a whole number' if want is int else 'a name'}, not {value!r}")
+        return dataclasses.replace(self, **changes)  # type: ignore[arg-type]
+
+
+def did_you_mean(name: str, allowed: Iterable[str]) -> str:
+    """The end of an error message: the nearest allowed name, then all of them."""
+    allowed = sorted(allowed)
+    near = difflib.get_close_matches(name, allowed, n=1, cutoff=0.5)
+    hint = f"; did you mean {near[0]!r}?" if near else ";"
+    return f"{hint} allowed: {', '.join(allowed)}"
+
+
+def parse_assignments(assignments: Iterable[str]) -> dict[str, object]:
+    """`key=value` words as typed on a command line. Whole numbers become int, `none` None, all else stays text."""
+    changes: dict[str, object] = {}
+    for word in assignments:
+        key, equals, text = word.partition("=")
+        if not equals or not key or not text:
+            raise ConfigError(f"expected key=value, not {word!r}")
+        if text.lower() == "none":
+            changes[key] = None
+        else:
+            try:
+                changes[key] = int(text)
+            except ValueError:
+                changes[key] = text
+    return changes

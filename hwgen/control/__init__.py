@@ -1,0 +1,1 @@
+"""What happens when: query blocks, query loading, visits, drain, counters."""

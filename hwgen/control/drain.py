@@ -1,0 +1,140 @@
+"""Takes finished results out of the machine, row by row, behind the next block's work."""
+
+from amaranth.hdl import Array, Cat, Module, Mux, Signal, unsigned
+from amaranth.lib import data, stream
+from amaranth.lib.wiring import In, Out
+from amaranth.utils import ceil_log2
+
+from hwgen.control.tags import block_layout
+from hwgen.params import Params
+from hwgen.part import Part
+
+
+def step_layout(params: Params) -> data.StructLayout:
+    """One beat of O: where its values lie, and what it is.
+
+    slot, column, fold, group: the query's context, its column, and the group of `out_beat` rows within the fold
+    void:        the slot never saw a key: nothing to read
+    first, last: first and last beat of a query
+    slot_last:   last beat of a slot;  job_last: last beat of a job
+    """
+    c = params.config
+    return data.StructLayout(
+        {
+            "valid": 1,
+            "slot": unsigned(params.slot_bits),
+            "column": unsigned(ceil_log2(c.cols)),
+            "fold": unsigned(params.fold_f_bits),
+            "group": unsigned(ceil_log2(c.rows_f // c.out_beat)),
+            "void": 1,
+            "first": 1,
+            "last": 1,
+            "slot_last": 1,
+            "job_last": 1,
+        }
+    )
+
+
+class DrainWalker(Part):
+    """Walks the queries of every block in order: slot, column, fold, group of rows; one step a cycle while `room` lasts.
+
+    A slot is walked when the value array has said `done`, or at once if it is void. Latency 1 cycle from `done` to its
+    first step; throughput 1 step a cycle.
+    """
+
+    def __init__(self, params: Params) -> None:
+        self._params = params
+        super().__init__(
+            {
+                "block": In(stream.Signature(block_layout(params))),
+                "done": In(1),
+                "done_slot": In(params.slot_bits),
+                "room": In(1),
+                "step": Out(step_layout(params)),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        c = self._params.config
+        done = Signal(c.slots)
+        step = self.step
+        block = self.block.payload
+        groups = c.rows_f // c.out_beat
+        ends = {
+            "group": step.group == groups - 1,
+            "fold": step.fold == self._params.folds_f - 1,
+            "column": step.column == Mux(step.slot == block.slots, block.width - 1, c.cols - 1),
+            "slot": step.slot == block.slots,
+        }
+        position = {name: Signal.like(step[name], name=f"at_{name}") for name in ends}
+        for name, signal in position.items():
+            m.d.comb += step[name].eq(signal)
+        row_end, slot_end = Signal(), Signal()
+        m.d.comb += [
+            step.void.eq(step.slot < block.void_slots),
+            step.valid.eq(self.block.valid & self.room & (step.void | Array(done)[step.slot])),
+            step.first.eq((step.group == 0) & (step.fold == 0)),
+            row_end.eq(ends["group"] & ends["fold"]),
+            step.last.eq(row_end),
+            slot_end.eq(row_end & ends["column"]),
+            step.slot_last.eq(slot_end),
+            step.job_last.eq(slot_end & ends["slot"] & block.job_last),
+            self.block.ready.eq(step.valid & slot_end & ends["slot"]),
+        ]
+        carry = step.valid
+        for name, signal in position.items():
+            with m.If(carry):
+                m.d.sync += signal.eq(Mux(ends[name], 0, signal + 1))
+            carry = carry & ends[name]
+        for i in range(c.slots):
+            with m.If(self.done & (self.done_slot == i)):
+                m.d.sync += done[i].eq(1)
+            with m.Elif(step.valid & slot_end & ~step.void & (step.slot == i)):
+                m.d.sync += done[i].eq(0)
+        return m
+
+
+class PendingSlots(Part):
+    """Slots whose result has not left the result memories: set when their last visit starts, cleared by the drain."""
+
+    def __init__(self, params: Params) -> None:
+        self._slots = params.config.slots
+        super().__init__(
+            {
+                "finishing": In(1),
+                "finishing_slot": In(params.slot_bits),
+                "drained": In(1),
+                "drained_slot": In(params.slot_bits),
+                "pending": Out(params.config.slots),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        for i in range(self._slots):
+            with m.If(self.drained & (self.drained_slot == i)):
+                m.d.sync += self.pending[i].eq(0)
+            with m.Elif(self.finishing & (self.finishing_slot == i)):
+                m.d.sync += self.pending[i].eq(1)
+        return m
+
+
+class Credits(Part):
+    """Counts what may still be put into a queue of `depth` places whose writer is a pipeline that cannot stop."""
+
+    def __init__(self, depth: int) -> None:
+        self._depth = depth
+        super().__init__({"take": In(1), "give": In(1), "room": Out(1)})
+
+    def elaborate(self, platform):
+        m = Module()
+        used = Signal(range(self._depth + 1))
+        m.d.sync += used.eq(used + self.take - self.give)
+        m.d.comb += self.room.eq(used != self._depth)
+        return m
+
+
+def beat_address(step):
+    """Address of a step's values in the value array's result memories."""
+    return Cat(step.fold, step.slot)

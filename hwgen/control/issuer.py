@@ -1,0 +1,198 @@
+"""The sequencer: which key is shown to which slot, cycle by cycle."""
+
+from amaranth.hdl import Array, Cat, Module, Mux, Signal, signed, unsigned
+from amaranth.lib import data, stream
+from amaranth.lib.wiring import In, Out
+from amaranth.utils import ceil_log2
+
+from hwgen.array.score_array import key_address
+from hwgen.control.causes import BUSY, CAUSE_BITS, Cause
+from hwgen.control.tags import block_layout, score_tag_layout
+from hwgen.params import OFFSET_BITS, Params
+from hwgen.part import Part
+from hwgen.timing import hazard_distance, key_rows, row_bits
+
+
+def head_layout(params: Params, bits: int) -> data.StructLayout:
+    """The row at the head of a row buffer."""
+    return data.StructLayout(
+        {"ready": 1, "row": unsigned(bits), "exponent": unsigned(params.input.exponent_bits), "poisoned": 1}
+    )
+
+
+class Issuer(Part):
+    """For each block, for each key, for each live slot: one visit of `visit` cycles, without a gap where nothing is missing.
+
+    Of a causal block only slots that hold a query allowed to see the key are visited: `low` is the first of them, `edge`
+    counts its columns that may not. A visit starts when its operands are there, the slot was last visited at least
+    `timing.hazard_distance` cycles ago and, at the slot's last key, its previous result is drained. Once started
+    nothing stops it.
+
+    Latency 1 cycle from `block` to the first visit; throughput 1 fold a cycle.
+
+    Members: block; loaded (query banks); key, value (heads of the row buffers), advance (claims both); pending (slots whose
+    result is not drained), finishing and finishing_slot (a slot's last visit starts); tag, address (to the score
+    array); cause (BUSY or why not); pairs (allowed pairs of the visit that starts); empty_done, bank (a block without
+    keys gives its query bank back); more (blocks or jobs are waiting), running (visits happened since the run began).
+    """
+
+    def __init__(self, params: Params) -> None:
+        self._params = params
+        key_row_bits = ceil_log2(key_rows(params))
+        super().__init__(
+            {
+                "block": In(stream.Signature(block_layout(params))),
+                "loaded": In(2),
+                "key": In(head_layout(params, key_row_bits)),
+                "value": In(head_layout(params, row_bits(params))),
+                "advance": Out(1),
+                "pending": In(params.config.slots),
+                "finishing": Out(1),
+                "finishing_slot": Out(params.slot_bits),
+                "tag": Out(score_tag_layout(params)),
+                "address": Out(key_address(params)),
+                "cause": Out(CAUSE_BITS),
+                "pairs": Out(params.count_bits),
+                "empty_done": Out(1),
+                "bank": Out(1),
+                "more": In(1),
+                "running": In(1),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        p = self._params
+        self._active, self._go, self._end = Signal(), Signal(), Signal()
+        self._block = Signal(block_layout(p))
+        self._slot, self._low = Signal(p.slot_bits), Signal(p.slot_bits)
+        self._key = Signal.like(self._block.keys)
+        self._edge = Signal(signed(OFFSET_BITS))
+        self._step = Signal(range(max(p.visit, 2)))
+        self._hazard = Signal()
+        self._block_end = Signal()
+        self._describe(m)
+        self._decide(m)
+        self._advance(m)
+        self._explain(m)
+        return m
+
+    def _describe(self, m: Module) -> None:
+        """The tag of the current visit."""
+        p = self._params
+        block, visit = self._block, self.tag.visit
+        last_key, last_slot, at_edge = Signal(), Signal(), Signal()
+        skip, width = Signal(p.count_bits), Signal(p.count_bits)
+        self._last_slot, self._leaves = last_slot, Signal()
+        m.d.comb += [
+            last_key.eq(self._key + 1 == block.keys),
+            last_slot.eq(self._slot == block.slots),
+            at_edge.eq(block.causal & (self._slot == self._low)),
+            skip.eq(Mux(at_edge & (self._edge > 0), self._edge[: p.count_bits], 0)),
+            width.eq(Mux(last_slot, block.width, p.config.cols)),
+            self._leaves.eq(block.causal & (self._edge == p.config.cols - 1)),
+            visit.slot.eq(self._slot),
+            visit.bank.eq(self.bank),
+            visit.first.eq(self._key == 0),
+            visit.last.eq(last_key | (at_edge & self._leaves)),
+            visit.block_last.eq(last_key & last_slot),
+            visit.key_last.eq(last_slot),
+            visit.skip.eq(skip),
+            visit.width.eq(width),
+            visit.ek.eq(self.key.exponent),
+            visit.ev.eq(self.value.exponent),
+            visit.bad.eq(self.key.poisoned | self.value.poisoned),
+            visit.row.eq(self.value.row),
+            self.pairs.eq(Mux(self._go & (self._step == 0), width - skip, 0)),
+        ]
+
+    def _decide(self, m: Module) -> None:
+        """Start a visit, or go on with it."""
+        p = self._params
+        ready = Signal()
+        starting = Signal()
+        free = Signal()
+        m.d.comb += [
+            free.eq(~(self.tag.visit.last & Array(self.pending)[self._slot])),
+            ready.eq(self._loaded() & self.key.ready & self.value.ready & ~self._hazard & free),
+            starting.eq(self._active & (self._block.keys != 0) & (self._step == 0) & ready),
+            self._go.eq(starting | (self._step != 0)),
+            self._end.eq(self._go & (self._step == p.visit - 1)),
+            self._block_end.eq(self._end & self.tag.visit.block_last),
+            self.finishing.eq(starting & self.tag.visit.last),
+            self.finishing_slot.eq(self._slot),
+            self.tag.valid.eq(self._go & (self._step < p.folds_e)),
+            self.tag.fold.eq(self._step),
+            self.tag.first_fold.eq(self._step == 0),
+            self.tag.last_fold.eq(self._step == p.folds_e - 1),
+            self.address.eq(Cat(self._step[: p.fold_e_bits], self.key.row)),
+            self.advance.eq(self._end & self._last_slot),
+            self.empty_done.eq(self._active & (self._block.keys == 0) & self._loaded()),
+        ]
+        self._history(m, starting)
+
+    def _loaded(self):
+        return Mux(self.bank, self.loaded[1], self.loaded[0])
+
+    def _history(self, m: Module, starting: Signal) -> None:
+        """The slots visited in the last hazard_distance - 1 cycles."""
+        p = self._params
+        recent = []
+        before = (starting, self._slot)
+        for i in range(1, hazard_distance(p)):
+            valid, slot = Signal(name=f"recent_{i}"), Signal(p.slot_bits, name=f"recent_slot_{i}")
+            m.d.sync += [valid.eq(before[0]), slot.eq(before[1])]
+            if i >= p.visit:
+                recent.append(valid & (slot == self._slot))
+            before = (valid, slot)
+        m.d.comb += self._hazard.eq(Cat(recent).any())
+
+    def _advance(self, m: Module) -> None:
+        """Next fold, slot, key, block."""
+        block = self._block
+        with m.If(self._go):
+            m.d.sync += self._step.eq(self._step + 1)
+        with m.If(self._end):
+            m.d.sync += [self._step.eq(0), self._slot.eq(self._slot + 1)]
+            with m.If(self._last_slot):
+                low = Signal.like(self._low)
+                m.d.comb += low.eq(self._low + self._leaves)
+                m.d.sync += [
+                    self._key.eq(self._key + 1),
+                    self._low.eq(low),
+                    self._slot.eq(low),
+                    self._edge.eq(Mux(self._leaves, 0, self._edge + block.causal)),
+                ]
+        m.d.comb += self.block.ready.eq(~self._active | self._block_end | self.empty_done)
+        with m.If(self._active & self.block.ready):
+            m.d.sync += self.bank.eq(~self.bank)
+        with m.If(self.block.ready):
+            payload = self.block.payload
+            m.d.sync += [
+                self._active.eq(self.block.valid),
+                block.eq(payload),
+                self._key.eq(0),
+                self._slot.eq(payload.void_slots),
+                self._low.eq(payload.void_slots),
+                self._edge.eq(payload.edge),
+            ]
+
+    def _explain(self, m: Module) -> None:
+        """The first thing that is missing."""
+        m.d.comb += self.cause.eq(Cause.WAIT_OUT)
+        with m.If(self._go):
+            m.d.comb += self.cause.eq(Mux(self._step < self._params.folds_e, BUSY, Cause.PAD))
+        with m.Elif(~self.running):
+            m.d.comb += self.cause.eq(Cause.FILL)
+        with m.Elif(~self._active):
+            m.d.comb += self.cause.eq(Mux(self.block.valid | self.more, Cause.SETUP, Cause.DRAIN))
+        with m.Elif(~self._loaded()):
+            m.d.comb += self.cause.eq(Cause.WAIT_Q)
+        with m.Elif(self._block.keys == 0):
+            m.d.comb += self.cause.eq(Cause.SETUP)
+        with m.Elif(~self.key.ready):
+            m.d.comb += self.cause.eq(Cause.WAIT_K)
+        with m.Elif(~self.value.ready):
+            m.d.comb += self.cause.eq(Cause.WAIT_V)
+        with m.Elif(self._hazard):
+            m.d.comb += self.cause.eq(Cause.HAZARD)

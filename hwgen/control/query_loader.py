@@ -1,0 +1,124 @@
+"""Brings queries into the score array behind the block that is being computed."""
+
+from amaranth.hdl import Cat, Module, Mux, Signal, signed
+from amaranth.lib import data, stream
+from amaranth.lib.wiring import In, Out
+from amaranth.utils import ceil_log2
+
+from hwgen.control.tags import block_layout
+from hwgen.memory.convert import converted_beat
+from hwgen.params import Params
+from hwgen.part import Part
+from hwgen.softmax.lane import query_layout, state_address_bits
+
+
+class QueryLoader(Part):
+    """Writes a block's query rows, slot by slot and column by column, into the free bank of query operands.
+
+    Latency 1 cycle from a beat to the operand memories; throughput 1 beat a cycle.
+
+    Members: block, query; rows, columns, operand, elements (to the score array); lanes (one-hot), lane_address, lane_query (to
+    the lanes, with a row's last beat); mantissa, scale_exponent (a bank each); loaded (bank holds its block); release,
+    release_bank and empty_done, empty_bank (a bank is free again).
+    """
+
+    def __init__(self, params: Params) -> None:
+        self._params = params
+        c = params.config
+        super().__init__(
+            {
+                "block": In(stream.Signature(block_layout(params))),
+                "query": In(stream.Signature(converted_beat(params))),
+                "rows": Out(c.rows_e // c.beat),
+                "columns": Out(c.cols),
+                "operand": Out(ceil_log2(params.q_depth)),
+                "elements": Out(data.ArrayLayout(signed(c.operand_bits), c.beat)),
+                "lanes": Out(params.lanes),
+                "lane_address": Out(state_address_bits(params) + 1),
+                "lane_query": Out(query_layout(params)),
+                "mantissa": Out(signed(params.numerics.scale_bits + 1)).array(2),
+                "scale_exponent": Out(signed(8)).array(2),
+                "loaded": Out(2),
+                "release": In(1),
+                "release_bank": In(1),
+                "empty_done": In(1),
+                "empty_bank": In(1),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        self._bank, self._active = Signal(), Signal()
+        block = self.block.payload
+        free, taken = Signal(), Signal()
+        m.d.comb += [
+            free.eq(~Mux(self._bank, self.loaded[1], self.loaded[0])),
+            self.query.ready.eq(self._active),
+            taken.eq(self._active & self.query.valid),
+        ]
+        finished = self._walk(m, taken)
+        m.d.comb += self.block.ready.eq(finished)
+        with m.If(self.block.valid & ~self._active & free):
+            m.d.sync += self._active.eq(1)
+            for i in range(2):
+                with m.If(self._bank == i):
+                    m.d.sync += [
+                        self.mantissa[i].eq(block.scale_mantissa),
+                        self.scale_exponent[i].eq(block.scale_exponent),
+                    ]
+        with m.If(finished):
+            m.d.sync += [self._active.eq(0), self._bank.eq(~self._bank)]
+        for i in range(2):
+            with m.If((self.release & (self.release_bank == i)) | (self.empty_done & (self.empty_bank == i))):
+                m.d.sync += self.loaded[i].eq(0)
+            with m.Elif(finished & (self._bank == i)):
+                m.d.sync += self.loaded[i].eq(1)
+        return m
+
+    def _walk(self, m: Module, taken: Signal) -> Signal:
+        """Where the current beat goes; gives the pulse at the block's last beat."""
+        p = self._params
+        c = p.config
+        groups = c.rows_e // c.beat
+        group, fold = Signal(range(max(groups, 2))), Signal(range(max(p.folds_e, 2)))
+        slot = Signal(p.slot_bits)
+        column = Signal(range(max(c.cols, 2)))
+        left = Signal.like(self.block.payload.queries)
+        payload = self.query.payload
+        row_end, finished = Signal(), Signal()
+        m.d.comb += [
+            row_end.eq(taken & payload.last),
+            finished.eq(row_end & (left == 1)),
+        ]
+        with m.If(~self._active):
+            m.d.sync += [left.eq(self.block.payload.queries), slot.eq(0), column.eq(0)]
+        with m.If(taken):
+            m.d.sync += group.eq(group + 1)
+            with m.If(group == groups - 1):
+                m.d.sync += [group.eq(0), fold.eq(fold + 1)]
+        with m.If(row_end):
+            m.d.sync += [fold.eq(0), left.eq(left - 1), column.eq(column + 1)]
+            with m.If(column == c.cols - 1):
+                m.d.sync += [column.eq(0), slot.eq(slot + 1)]
+        where = Cat(fold[: p.fold_e_bits], slot, self._bank)
+        m.d.sync += [
+            self.rows.eq(Mux(taken, 1 << group, 0)),
+            self.columns.eq(1 << column),
+            self.operand.eq(where),
+            self.elements.eq(payload.elements),
+            self.lane_query.exponent.eq(payload.exponent),
+            self.lane_query.poisoned.eq(payload.poisoned),
+        ]
+        self._lane(m, row_end, column, slot)
+        return finished
+
+    def _lane(self, m: Module, row_end: Signal, column: Signal, slot: Signal) -> None:
+        """A column's lane and its place there."""
+        p = self._params
+        for i in range(p.lanes):
+            mine = Signal(name=f"in_lane_{i}")
+            first = i * p.group
+            m.d.comb += mine.eq((column >= first) & (column < first + p.group))
+            m.d.sync += self.lanes[i].eq(row_end & mine)
+            with m.If(mine):
+                m.d.sync += self.lane_address.eq(Cat((column - first)[: p.group_bits], slot, self._bank))

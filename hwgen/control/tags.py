@@ -1,0 +1,109 @@
+"""Side information that travels with the data.
+
+A *visit* shows one key to one slot for `visit` cycles. Its tag goes down the feeders of the score array with the key's
+elements, along the columns with the scores, through the softmax lane with the weight, and down the feeders of the value
+array with the value's elements. Nobody else needs to know when.
+"""
+
+from amaranth.hdl import signed, unsigned
+from amaranth.lib import data
+
+from hwgen.params import LENGTH_BITS, OFFSET_BITS, Params
+from hwgen.timing import row_bits
+
+
+def visit_layout(params: Params) -> data.StructLayout:
+    """What a lane and the value array have to know of a visit.
+
+    slot:       query context
+    bank:       bank of the query operands, exponents and scale
+    first:      first key of this slot: the old state is void
+    last:       last key of this slot: results leave
+    block_last: last visit of its block: the query bank is free behind it
+    key_last:   last visit of its key: the key and value rows are free behind it
+    skip:       this many columns, counted from this one, may not see the key
+    width:      this many columns, counted from this one, hold a query
+    ek, ev:     exponents of the key row and of the value row, biased as they come from the converter
+    bad:        one of the two rows is poisoned
+    row:        where the value row lies in its buffer
+    """
+    return data.StructLayout(
+        {
+            "slot": unsigned(params.slot_bits),
+            "bank": unsigned(1),
+            "first": unsigned(1),
+            "last": unsigned(1),
+            "block_last": unsigned(1),
+            "key_last": unsigned(1),
+            "skip": unsigned(params.count_bits),
+            "width": unsigned(params.count_bits),
+            "ek": unsigned(params.input.exponent_bits),
+            "ev": unsigned(params.input.exponent_bits),
+            "bad": unsigned(1),
+            "row": unsigned(row_bits(params)),
+        }
+    )
+
+
+def score_tag_layout(params: Params) -> data.StructLayout:
+    """A visit's tag in the score array: one a fold."""
+    return data.StructLayout(
+        {
+            "valid": unsigned(1),
+            "fold": unsigned(params.fold_e_bits),
+            "first_fold": unsigned(1),
+            "last_fold": unsigned(1),
+            "visit": visit_layout(params),
+        }
+    )
+
+
+def lane_tag_layout(params: Params) -> data.StructLayout:
+    """A visit's tag in a lane: `column` counts within the columns that share the lane."""
+    return data.StructLayout(
+        {"valid": unsigned(1), "column": unsigned(params.group_bits), "visit": visit_layout(params)}
+    )
+
+
+def value_tag_layout(params: Params) -> data.StructLayout:
+    """What a value PE needs: one a fold."""
+    return data.StructLayout(
+        {
+            "valid": unsigned(1),
+            "first": unsigned(1),
+            "last": unsigned(1),
+            "slot": unsigned(params.slot_bits),
+            "fold": unsigned(params.fold_f_bits),
+        }
+    )
+
+
+def block_layout(params: Params) -> data.StructLayout:
+    """A block of queries, as the block walker describes it to everyone.
+
+    first_query: index of its first query
+    queries:     how many it holds (1 .. cols x slots)
+    slots:       slots in use, minus one
+    width:       queries in the last slot in use (1 .. cols)
+    void_slots:  leading slots that see no key
+    keys:        keys 0 .. keys-1 are seen by some query
+    causal:      `edge` is meaningful
+    edge:        at key 0, this many columns of slot `void_slots` may not see the key (none if negative)
+    scale_mantissa, scale_exponent: `scale * log2(e)`
+    job_last:    last block of its job
+    """
+    return data.StructLayout(
+        {
+            "first_query": unsigned(LENGTH_BITS),
+            "queries": unsigned(LENGTH_BITS),
+            "slots": unsigned(params.slot_bits),
+            "width": unsigned(params.count_bits),
+            "void_slots": unsigned(params.slot_bits + 1),
+            "keys": unsigned(LENGTH_BITS),
+            "causal": unsigned(1),
+            "edge": signed(OFFSET_BITS),
+            "scale_mantissa": signed(params.numerics.scale_bits + 1),
+            "scale_exponent": signed(8),
+            "job_last": unsigned(1),
+        }
+    )

@@ -1,0 +1,222 @@
+"""The streaming core: wiring only."""
+
+from amaranth.hdl import Cat, Module
+from amaranth.lib import stream
+from amaranth.lib.wiring import In, Out, connect, flipped
+from amaranth.utils import ceil_log2
+
+from hwgen.array.score_array import ScoreArray
+from hwgen.array.value_array import ValueArray
+from hwgen.control.block_fork import BlockFork
+from hwgen.control.block_walker import BlockWalker
+from hwgen.control.causes import CAUSE_BITS
+from hwgen.control.counters import Counters, counters_layout
+from hwgen.control.drain import DrainWalker, PendingSlots
+from hwgen.control.issuer import Issuer
+from hwgen.control.job import job_layout
+from hwgen.control.query_loader import QueryLoader
+from hwgen.control.run import RunState
+from hwgen.control.tags import block_layout
+from hwgen.memory.convert import BlockConverter, raw_beat
+from hwgen.memory.row_buffer import RowBuffer
+from hwgen.params import Params
+from hwgen.part import Part, place
+from hwgen.softmax.group import LaneGroup
+from hwgen.softmax.output import OutputUnit, lse_beat, output_beat
+from hwgen.timing import key_rows, row_bits
+
+
+class Core(Part):
+    """Attention of one (batch, head) a job: `O = softmax(scale Q K^T + mask) V`, K and V streamed past resident queries.
+
+    For every block of queries `fetch` tells which rows the streams have to bring: query rows first_query ..
+    first_query + queries - 1 on `q`, key and value rows 0 .. keys - 1 on `k` and `v`; each row in `head / beat` beats.
+    O and LSE come in the order of queries. Jobs follow each other without a gap.
+
+    Members: job; fetch; q, k, v; o, lse; busy (a job is in the machine); clear (counters and sticky bits to zero); counters;
+    cause, value_busy (what the arrays do in this cycle, see `control.causes`); saturated, poisoned (sticky).
+    """
+
+    def __init__(self, params: Params) -> None:
+        self._params = params
+        beat = stream.Signature(raw_beat(params))
+        super().__init__(
+            {
+                "job": In(stream.Signature(job_layout(params))),
+                "fetch": Out(stream.Signature(block_layout(params))),
+                "q": In(beat),
+                "k": In(beat),
+                "v": In(beat),
+                "o": Out(stream.Signature(output_beat(params))),
+                "lse": Out(stream.Signature(lse_beat(params))),
+                "busy": Out(1),
+                "clear": In(1),
+                "counters": Out(counters_layout()),
+                "cause": Out(CAUSE_BITS),
+                "value_busy": Out(1),
+                "saturated": Out(1),
+                "poisoned": Out(1),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        self._place(m)
+        self._connect_blocks(m)
+        self._connect_operands(m)
+        self._connect_queries(m)
+        self._connect_lanes(m)
+        self._connect_drain(m)
+        self._connect_status(m)
+        return m
+
+    def _place(self, m: Module) -> None:
+        p = self._params
+        c = p.config
+        self._walker, self._fork = BlockWalker(p), BlockFork(p, 4)
+        self._loader, self._issuer = QueryLoader(p), Issuer(p)
+        self._drain, self._pending = DrainWalker(p), PendingSlots(p)
+        self._q, self._k = BlockConverter(p, c.head_e), BlockConverter(p, c.head_e)
+        self._v = BlockConverter(p, c.head_f)
+        self._keys = RowBuffer(p, c.rows_e, p.folds_e, ceil_log2(key_rows(p)))
+        self._values = RowBuffer(p, c.rows_f, p.folds_f, row_bits(p))
+        self._score, self._value = ScoreArray(p), ValueArray(p)
+        self._groups = [LaneGroup(p) for _ in range(p.lanes)]
+        self._output, self._counters, self._run = OutputUnit(p), Counters(p), RunState(p)
+        named = {
+            "block_walker": self._walker,
+            "block_fork": self._fork,
+            "query_loader": self._loader,
+            "issuer": self._issuer,
+            "drain_walker": self._drain,
+            "pending_slots": self._pending,
+            "q_converter": self._q,
+            "k_converter": self._k,
+            "v_converter": self._v,
+            "key_buffer": self._keys,
+            "value_buffer": self._values,
+            "score_array": self._score,
+            "value_array": self._value,
+            "output_unit": self._output,
+            "performance": self._counters,
+            "run_state": self._run,
+        }
+        named |= {f"lane_group_{i}": group for i, group in enumerate(self._groups)}
+        for name, part in named.items():
+            place(m, name, part)
+
+    def _connect_blocks(self, m: Module) -> None:
+        connect(m, flipped(self.job), self._walker.job)
+        connect(m, self._walker.block, self._fork.input)
+        consumers = (self._loader.block, self._issuer.block, self._drain.block, flipped(self.fetch))
+        for output, consumer in zip(self._fork.outputs, consumers, strict=True):
+            connect(m, output, consumer)
+
+    def _connect_operands(self, m: Module) -> None:
+        issuer = self._issuer
+        for source, converter, buffer, array, head in (
+            (self.k, self._k, self._keys, self._score, issuer.key),
+            (self.v, self._v, self._values, self._value, issuer.value),
+        ):
+            connect(m, flipped(source), converter.input)
+            connect(m, converter.output, buffer.input)
+            m.d.comb += [
+                array.write_rows.eq(buffer.write_rows),
+                array.write_address.eq(buffer.write_address),
+                array.write_data.eq(buffer.write_data),
+                buffer.freed.eq(array.freed),
+                buffer.advance.eq(issuer.advance),
+                head.ready.eq(buffer.ready),
+                head.row.eq(buffer.row),
+                head.exponent.eq(buffer.exponent),
+                head.poisoned.eq(buffer.poisoned),
+            ]
+        m.d.comb += [self._score.tag.eq(issuer.tag), self._score.address.eq(issuer.address)]
+
+    def _connect_queries(self, m: Module) -> None:
+        loader, last = self._loader, self._groups[-1].visit
+        connect(m, flipped(self.q), self._q.input)
+        connect(m, self._q.output, loader.query)
+        m.d.comb += [
+            self._score.load_rows.eq(loader.rows),
+            self._score.load_columns.eq(loader.columns),
+            self._score.load_operand.eq(loader.operand),
+            self._score.load_data.eq(loader.elements),
+            # The weight of the last column means that nobody needs the block's queries any more.
+            loader.release.eq(last.valid & last.visit.block_last & (last.column == self._params.group - 1)),
+            loader.release_bank.eq(last.visit.bank),
+            loader.empty_done.eq(self._issuer.empty_done),
+            loader.empty_bank.eq(self._issuer.bank),
+            self._issuer.loaded.eq(loader.loaded),
+        ]
+
+    def _connect_lanes(self, m: Module) -> None:
+        loader = self._loader
+        for i, group in enumerate(self._groups):
+            for c in range(self._params.group):
+                column = i * self._params.group + c
+                m.d.comb += [
+                    group.sum[c].eq(self._score.sum[column]),
+                    group.tag[c].eq(self._score.tag_out[column]),
+                    self._value.weight[column].eq(group.weight[c]),
+                    self._value.shift[column].eq(group.shift[c]),
+                ]
+            for bank in range(2):
+                m.d.comb += [
+                    group.mantissa[bank].eq(loader.mantissa[bank]),
+                    group.scale_exponent[bank].eq(loader.scale_exponent[bank]),
+                ]
+            m.d.comb += [
+                group.load_enable.eq(loader.lanes[i]),
+                group.load_address.eq(loader.lane_address),
+                group.load_query.eq(loader.lane_query),
+                group.result_address.eq(self._output.result_address),
+                self._output.result[i].eq(group.result),
+            ]
+        m.d.comb += self._value.visit.eq(self._groups[0].visit)
+
+    def _connect_drain(self, m: Module) -> None:
+        output, value, pending = self._output, self._value, self._pending
+        connect(m, output.o, flipped(self.o))
+        connect(m, output.lse, flipped(self.lse))
+        m.d.comb += [
+            self._drain.done.eq(value.done),
+            self._drain.done_slot.eq(value.done_slot),
+            self._drain.room.eq(output.room),
+            output.step.eq(self._drain.step),
+            value.drain_columns.eq(output.drain_columns),
+            value.drain_address.eq(output.drain_address),
+            pending.drained.eq(output.drained),
+            pending.drained_slot.eq(output.drained_slot),
+            pending.finishing.eq(self._issuer.finishing),
+            pending.finishing_slot.eq(self._issuer.finishing_slot),
+            self._issuer.pending.eq(pending.pending),
+        ]
+        for r in range(self._params.config.rows_f):
+            m.d.comb += output.drain[r].eq(value.drain[r])
+
+    def _connect_status(self, m: Module) -> None:
+        run, issuer, counters = self._run, self._issuer, self._counters
+        m.d.comb += [
+            run.accepted.eq(self.job.valid & self.job.ready),
+            run.finished.eq(self.o.valid & self.o.ready & self.o.payload.job_last),
+            run.lse_waiting.eq(self.lse.valid),
+            run.visit.eq(issuer.tag.valid),
+            run.clear.eq(self.clear),
+            run.saturated_now.eq(Cat(group.saturated for group in self._groups).any()),
+            run.poisoned_now.eq(self._output.poisoned),
+            self.busy.eq(run.busy),
+            self.saturated.eq(run.saturated),
+            self.poisoned.eq(run.poisoned),
+            issuer.running.eq(run.running),
+            issuer.more.eq(self._walker.working | self.job.valid),
+            counters.busy.eq(run.busy),
+            counters.clear.eq(self.clear),
+            counters.cause.eq(issuer.cause),
+            counters.value_busy.eq(self._value.busy),
+            counters.pairs.eq(issuer.pairs),
+            counters.job_done.eq(run.finished),
+            self.cause.eq(issuer.cause),
+            self.value_busy.eq(self._value.busy),
+            self.counters.eq(counters.counters),
+        ]

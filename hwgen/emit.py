@@ -1,0 +1,69 @@
+"""Amaranth to Verilog, each distinct part once."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from amaranth.back import rtlil, verilog
+from amaranth.hdl import ClockSignal, Instance, ResetSignal, Value
+from amaranth.lib import wiring
+
+from hwgen.part import Part, current_library
+
+
+class PartLibrary:
+    """Collects the modules of a design, children before parents, in the order in which they are met."""
+
+    def __init__(self) -> None:
+        self._names: dict[tuple[Any, ...], str] = {}
+        self._ports: dict[str, frozenset[str]] = {}
+        self.modules: list[str] = []
+
+    def instance(self, part: Part) -> Instance:
+        """An instance of the part's module, which is written when it is met for the first time."""
+        # The part stands for its ports only: Amaranth must not warn that it was never elaborated.
+        part._MustUse__used = True  # type: ignore[attr-defined]
+        name = self._names.get(part.identity)
+        if name is None:
+            name = self._names[part.identity] = self._new_name(part)
+            self.add(part, name)
+        ports = {}
+        if "clk" in self._ports[name]:
+            ports["i_clk"] = ClockSignal("sync")
+        if "rst" in self._ports[name]:
+            ports["i_rst"] = ResetSignal("sync")
+        for path, member, value in part.signature.flatten(part):
+            direction = "o" if member.flow == wiring.Out else "i"
+            ports[f"{direction}_{'__'.join(map(str, path))}"] = Value.cast(value)
+        return Instance(name, **ports)
+
+    def add(self, part: Part, name: str) -> None:
+        """Elaborate a part into the list of modules."""
+        text = rtlil.convert(part, name=name, emit_src=False)
+        top = text[text.index(f"module \\{name}\n") :]
+        top = top[: top.index("\nend\n")]
+        self._ports[name] = frozenset(re.findall(r"wire .*(?:input|output) \d+ +\\(\S+)", top))
+        self.modules.append(text)
+
+    def _new_name(self, part: Part) -> str:
+        taken = set(self._names.values())
+        name = part.module_name
+        number = 2
+        while name in taken:
+            name = f"{part.module_name}_{number}"
+            number += 1
+        return name
+
+
+def to_verilog(part: Part, name: str) -> str:
+    """Verilog text of `part` as module `name`, followed by nothing that depends on the machine, the run or the folder."""
+    library = PartLibrary()
+    token = current_library.set(library)
+    try:
+        library.add(part, name)
+    finally:
+        current_library.reset(token)
+    # One run of yosys for all modules: starting it costs more than most modules do.
+    text = verilog._convert_rtlil_text("\n".join(library.modules), strip_internal_attrs=True)
+    return "\n".join(line.rstrip() for line in text.splitlines()) + "\n"

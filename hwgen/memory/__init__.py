@@ -1,0 +1,1 @@
+"""From streams of float rows to converted rows that wait for the arrays."""

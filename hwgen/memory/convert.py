@@ -1,0 +1,202 @@
+"""Block conversion of a stream of float rows."""
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed, unsigned
+from amaranth.lib import data, stream
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+from amaranth.utils import ceil_log2
+
+from hwgen.params import Params
+from hwgen.part import Part, place
+
+
+def raw_beat(params: Params) -> data.ArrayLayout:
+    """`beat` float codes, element 0 lowest."""
+    return data.ArrayLayout(unsigned(params.input.bits), params.config.beat)
+
+
+def converted_beat(params: Params) -> data.StructLayout:
+    """`beat` elements in block fixed point with what belongs to their row.
+
+    exponent: the row's largest exponent field, at least 1; poisoned: the row holds NaN or Inf; last: last beat of the row
+    """
+    return data.StructLayout(
+        {
+            "elements": data.ArrayLayout(signed(params.config.operand_bits), params.config.beat),
+            "exponent": unsigned(params.input.exponent_bits),
+            "poisoned": unsigned(1),
+            "last": unsigned(1),
+        }
+    )
+
+
+class ElementShift(Part):
+    """One element: significand shifted right by its distance to the row's exponent, nearest even, saturated, signed.
+
+    Latency LATENCY enabled cycles, throughput 1.
+    """
+
+    LATENCY = 3
+
+    def __init__(self, params: Params) -> None:
+        self._params = params
+        super().__init__(
+            {
+                "enable": In(1),
+                "code": In(unsigned(params.input.bits)),
+                "exponent": In(unsigned(params.input.exponent_bits)),
+                "element": Out(signed(params.config.operand_bits)),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        fmt = self._params.input
+        magnitude_bits = self._params.config.operand_bits - 1
+        digits = fmt.mantissa_bits + 1
+        excess = max(0, digits - magnitude_bits)
+        mantissa, field, sign = (
+            self.code[: fmt.mantissa_bits],
+            self.code[fmt.mantissa_bits : -1],
+            self.code[-1],
+        )
+        width = max(digits, magnitude_bits)
+        limit = (width + 2).bit_length()
+        significand = Signal(width, reset_less=True)
+        distance = Signal(fmt.exponent_bits + 1)
+        amount = Signal(limit, reset_less=True)
+        signs = [Signal(name=f"sign_{i}", reset_less=True) for i in (1, 2)]
+        m.d.comb += distance.eq(self.exponent - Mux(field == 0, 1, field) + excess)
+        # Bits: the significand left-aligned, below it one guard bit and one sticky bit.
+        shifted, floor, guard, sticky = Signal(width + 1), Signal(width), Signal(), Signal()
+        magnitude = Signal(magnitude_bits, reset_less=True)
+        lost = (significand << 1) & ((1 << amount) - 1)[: width + 1]
+        m.d.comb += [
+            shifted.eq((significand << 1) >> amount),
+            floor.eq(shifted >> 1),
+            guard.eq(shifted[0]),
+            sticky.eq(lost.any()),
+        ]
+        rounded = Signal(width + 1)
+        m.d.comb += rounded.eq(floor + (guard & (sticky | floor[0])))
+        with m.If(self.enable):
+            m.d.sync += [
+                significand.eq(Cat(mantissa, field != 0) << (width - digits)),
+                amount.eq(Mux(distance > width + 2, width + 2, distance)),
+                signs[0].eq(sign),
+                magnitude.eq(Mux(rounded[magnitude_bits:].any(), (1 << magnitude_bits) - 1, rounded)),
+                signs[1].eq(signs[0]),
+                self.element.eq(Mux(signs[1], -magnitude, magnitude)),
+            ]
+        return m
+
+
+class BlockConverter(Part):
+    """Rows of `dimension` float codes in, the same rows in block fixed point out.
+
+    A row is collected while its largest exponent is found, then read back and shifted; the next row is collected
+    meanwhile. Latency: a row's beats + ElementShift.LATENCY + 2; throughput 1 beat a cycle.
+    """
+
+    def __init__(self, params: Params, dimension: int) -> None:
+        self._params = params
+        self._beats = dimension // params.config.beat
+        super().__init__(
+            {
+                "input": In(stream.Signature(raw_beat(params))),
+                "output": Out(stream.Signature(converted_beat(params))),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        self._full = Signal(2)
+        self._exponent = [Signal(self._params.input.exponent_bits, name=f"exponent_{i}") for i in range(2)]
+        self._poisoned = [Signal(name=f"poisoned_{i}") for i in range(2)]
+        bits = ceil_log2(self._beats)
+        m.submodules.rows = rows = Memory(shape=raw_beat(self._params), depth=2 << bits, init=[])
+        self._collect(m, rows.write_port(), bits)
+        self._read_back(m, rows.read_port(domain="sync"), bits)
+        return m
+
+    def _collect(self, m: Module, write, bits: int) -> None:
+        """Write a row to a bank; keep its largest exponent field."""
+        fmt = self._params.input
+        bank, beat = Signal(), Signal(range(max(self._beats, 2)))
+        fields = [code[fmt.mantissa_bits : -1] for code in self.input.payload]
+        top = Const(1, fmt.exponent_bits)
+        for field in fields:
+            larger = Signal.like(field, name="larger")
+            m.d.comb += larger.eq(Mux(field > top, field, top))
+            top = larger
+        before, poisoned_before = Signal(fmt.exponent_bits), Signal()
+        poisoned = Signal()
+        with m.If(beat != 0):
+            m.d.comb += [
+                before.eq(Mux(bank, self._exponent[1], self._exponent[0])),
+                poisoned_before.eq(Mux(bank, self._poisoned[1], self._poisoned[0])),
+            ]
+        m.d.comb += [
+            self.input.ready.eq(~Mux(bank, self._full[1], self._full[0])),
+            write.en.eq(self.input.valid & self.input.ready),
+            write.addr.eq(Cat(beat[:bits], bank)),
+            write.data.eq(self.input.payload),
+            poisoned.eq(poisoned_before | Cat(field == fmt.max_exponent_field for field in fields).any()),
+        ]
+        with m.If(self.input.valid & self.input.ready):
+            m.d.sync += beat.eq(beat + 1)
+            for i in range(2):
+                with m.If(bank == i):
+                    m.d.sync += [
+                        self._exponent[i].eq(Mux(top > before, top, before)),
+                        self._poisoned[i].eq(poisoned),
+                    ]
+            with m.If(beat == self._beats - 1):
+                m.d.sync += [beat.eq(0), bank.eq(~bank), self._full.bit_select(bank, 1).eq(1)]
+
+    def _read_back(self, m: Module, read, bits: int) -> None:
+        """Read full rows, shift their elements; the whole pipeline moves when its end may."""
+        p = self._params
+        bank, beat = Signal(), Signal(range(max(self._beats, 2)))
+        move, present, last = Signal(), Signal(), Signal()
+        m.d.comb += [
+            move.eq(~self.output.valid | self.output.ready),
+            present.eq(Mux(bank, self._full[1], self._full[0])),
+            last.eq(beat == self._beats - 1),
+            read.addr.eq(Cat(beat[:bits], bank)),
+            read.en.eq(move),
+        ]
+        side = data.StructLayout({"valid": 1, "exponent": p.input.exponent_bits, "poisoned": 1, "last": 1})
+        stages = [Signal(side, name=f"side_{i}") for i in range(ElementShift.LATENCY + 1)]
+        with m.If(move):
+            m.d.sync += stages[0].valid.eq(present)
+            m.d.sync += [
+                stages[0].exponent.eq(Mux(bank, self._exponent[1], self._exponent[0])),
+                stages[0].poisoned.eq(Mux(bank, self._poisoned[1], self._poisoned[0])),
+                stages[0].last.eq(last),
+            ]
+            for before, after in zip(stages, stages[1:], strict=False):
+                m.d.sync += after.eq(before)
+            with m.If(present):
+                m.d.sync += beat.eq(beat + 1)
+                with m.If(last):
+                    m.d.sync += [beat.eq(0), bank.eq(~bank), self._full.bit_select(bank, 1).eq(0)]
+        self._shift(m, read, stages, move)
+
+    def _shift(self, m: Module, read, stages: list, move: Signal) -> None:
+        out = self.output.payload
+        for i, code in enumerate(read.data):
+            shift = ElementShift(self._params)
+            place(m, f"shift_{i}", shift)
+            m.d.comb += [
+                shift.enable.eq(move),
+                shift.code.eq(code),
+                shift.exponent.eq(stages[0].exponent),
+                out.elements[i].eq(shift.element),
+            ]
+        m.d.comb += [
+            self.output.valid.eq(stages[-1].valid),
+            out.exponent.eq(stages[-1].exponent),
+            out.poisoned.eq(stages[-1].poisoned),
+            out.last.eq(stages[-1].last),
+        ]

@@ -1,0 +1,1 @@
+"""The emitted Verilog in Verilator: build, run, compare."""

@@ -1,0 +1,37 @@
+"""The cocotb side of a run: clock, reset, wait for `done`, read what the core counted."""
+
+import json
+import os
+from pathlib import Path
+
+import cocotb
+from cocotb.clock import Clock
+from cocotb.triggers import ClockCycles, First, RisingEdge, Timer
+
+PERIOD_NS = 2
+
+
+@cocotb.test()
+async def run(dut) -> None:
+    """Fails if the job list is not finished within the limit or a stream broke its handshake."""
+    limit = int(os.environ["HWGEN_LIMIT"])
+    dut.rst.value = 1
+    # The clock toggles below Python, which wakes again when the work is done.
+    cocotb.start_soon(Clock(dut.clk, PERIOD_NS, unit="ns", impl="gpi").start())
+    await ClockCycles(dut.clk, 4)
+    dut.rst.value = 0
+    await First(RisingEdge(dut.done), Timer(limit * PERIOD_NS, unit="ns"))
+    finished = bool(dut.done.value)
+    # Results are written to their files in the cycle behind `done`.
+    await ClockCycles(dut.clk, 3)
+    report = {
+        "finished": finished,
+        "violated": bool(dut.violated.value),
+        "rows_out": int(dut.rows_out.value),
+        "saturated": bool(dut.saturated.value),
+        "poisoned": bool(dut.poisoned.value),
+        "counters": f"{int(dut.counters.value):x}",
+    }
+    Path(os.environ["HWGEN_REPORT"]).write_text(json.dumps(report))
+    assert finished, f"not done after {limit} cycles, {report['rows_out']} rows written"
+    assert not report["violated"], "an output stream changed or withdrew a beat that was not taken"

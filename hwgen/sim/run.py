@@ -1,0 +1,232 @@
+"""Runs jobs on a built simulator."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import math
+import shutil
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from golden.bitexact import Job
+from hwgen.control.causes import Cause
+from hwgen.control.counters import counters_layout
+from hwgen.control.job import job_layout
+from hwgen.errors import SimulationError
+from hwgen.params import Params
+from hwgen.sim.build import TOP, Build, environment
+from hwgen.sim.files import read_words, unpack, write_beats, write_words
+from hwgen.softmax.output import lse_beat, output_beat
+
+Codes = NDArray[np.unsignedinteger]
+
+
+@dataclass(frozen=True)
+class HeadJob:
+    """One (batch, head) for the core: float codes q (L, E), k (S, E), v (S, F) and what the job says about them."""
+
+    q: Codes
+    k: Codes
+    v: Codes
+    job: Job
+
+
+@dataclass(frozen=True)
+class HeadResult:
+    """What came back: out codes (L, F); rm, rd int64, empty, poisoned bool, each (L,)."""
+
+    out: Codes
+    rm: NDArray[np.int64]
+    rd: NDArray[np.int64]
+    empty: NDArray[np.bool_]
+    poisoned: NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """How unkind the testbench is: pauses of sources and refusals of sinks in 256ths of the cycles."""
+
+    seed: int = 1
+    idle: int = 0
+    stall: int = 0
+
+    def plusargs(self) -> list[str]:
+        return [f"+seed={self.seed}", f"+idle={self.idle}", f"+stall={self.stall}"]
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """All results of a run, and what the core counted.
+
+    activity: (cycle, cause, value_busy) at every change, if traced;  seconds: wall time of the simulation
+    """
+
+    heads: list[HeadResult]
+    counters: dict[str, int]
+    saturated: bool
+    poisoned: bool
+    seconds: float
+    activity: list[tuple[int, int, int]] = field(default_factory=list)
+
+    def utilisation(self, params: Params) -> float:
+        """Useful MACs over MACs the arrays could have done, start to done."""
+        c = params.config
+        useful = self.counters["pairs"] * (c.head_e + c.head_f)
+        return useful / (self.counters["cycles"] * params.macs)
+
+    def idle(self, array: str) -> dict[str, int]:
+        """Idle cycles of the `score` or `value` array by cause."""
+        return {cause.name.lower(): self.counters[f"{array}_idle_{cause.name.lower()}"] for cause in Cause}
+
+
+def cycle_limit(params: Params, jobs: Sequence[HeadJob], traffic: Traffic) -> int:
+    """Cycles after which a run must have ended: every visit, load and drain one after the other, with all pauses."""
+    c = params.config
+    total = 10_000
+    for head in jobs:
+        blocks = math.ceil(len(head.q) / params.block)
+        visits = blocks * head.job.keys * c.slots
+        total += visits * max(params.visit, 4) + blocks * params.block * (c.head_e + c.head_f) * 2
+        total += blocks * head.job.keys * (c.head_e + c.head_f) // c.beat
+    return int(total * 3 * 256 / (256 - max(traffic.idle, traffic.stall)))
+
+
+def simulate(
+    build: Build,
+    jobs: Sequence[HeadJob],
+    *,
+    traffic: Traffic = Traffic(),  # noqa: B008 (frozen)
+    trace: bool = False,
+    waves: Path | None = None,
+) -> RunResult:
+    """Run jobs back to back through cocotb. `waves`: write a VCD file there (the build must have been made for it).
+
+    Raises SimulationError if the run does not end, breaks a handshake or writes too little.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="run-", dir=build.folder))
+    try:
+        write_inputs(folder, build.params, jobs)
+        plusargs = [f"+dir={folder}", f"+jobs={len(jobs)}", *traffic.plusargs(), *(["+trace"] if trace else [])]
+        limit = cycle_limit(build.params, jobs, traffic)
+        report, seconds = _run_cocotb(build, folder, plusargs, limit, waves is not None)
+        if waves is not None:
+            shutil.move(folder / "dump.vcd", waves)
+        return _collect(folder, build.params, jobs, report, seconds)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def write_inputs(folder: Path, params: Params, jobs: Sequence[HeadJob]) -> None:
+    """The memories' contents; a K or V that several jobs name is written once."""
+    c = params.config
+    layout = job_layout(params)
+    bases: dict[int, int] = {}
+    words, queries = [], [job.q for job in jobs]
+    rows: dict[str, list[Codes]] = {"k": [], "v": []}
+    ends = {"k": 0, "v": 0}
+    for head in jobs:
+        for name, tensor in (("k", head.k), ("v", head.v)):
+            if id(tensor) not in bases:
+                bases[id(tensor)] = ends[name]
+                rows[name].append(tensor)
+                ends[name] += tensor.size // c.beat
+        payload = layout.const(
+            {
+                "queries": len(head.q),
+                "keys": head.job.keys,
+                "causal": head.job.causal,
+                "offset": head.job.offset,
+                "scale_mantissa": head.job.scale.mantissa,
+                "scale_exponent": head.job.scale.exponent,
+            }
+        ).as_bits()
+        words.append(payload | bases[id(head.k)] << layout.size | bases[id(head.v)] << (layout.size + 32))
+    write_words(folder / "jobs.hex", words)
+    write_beats(folder / "q.hex", np.concatenate(queries), c.beat)
+    for name, tensors in rows.items():
+        write_beats(folder / f"{name}.hex", np.concatenate(tensors), c.beat)
+
+
+def _run_cocotb(build: Build, folder: Path, plusargs: list[str], limit: int, waves: bool) -> tuple[dict, float]:
+    from cocotb_tools.runner import get_runner
+
+    report = folder / "report.json"
+    extra = {"HWGEN_LIMIT": str(limit), "HWGEN_REPORT": str(report), "COCOTB_LOG_LEVEL": "WARNING"}
+    start = time.perf_counter()
+    with environment(), contextlib.redirect_stdout(io.StringIO()):
+        try:
+            get_runner("verilator").test(
+                test_module="hwgen.sim.entry",
+                hdl_toplevel=TOP,
+                hdl_toplevel_lang="verilog",
+                build_dir=build.folder,
+                test_dir=folder,
+                results_xml=str(folder / "results.xml"),
+                plusargs=plusargs,
+                extra_env=extra,
+                waves=waves,
+                log_file=folder / "run.log",
+            )
+        except (SystemExit, RuntimeError) as error:
+            raise SimulationError(f"the simulator stopped: {error}\n{_tail(folder / 'run.log')}") from error
+    seconds = time.perf_counter() - start
+    if not report.exists():
+        raise SimulationError(f"the simulator ended without a report\n{_tail(folder / 'run.log')}")
+    return json.loads(report.read_text()), seconds
+
+
+def _tail(path: Path, lines: int = 20) -> str:
+    return "\n".join(path.read_text(errors="replace").splitlines()[-lines:]) if path.exists() else ""
+
+
+def _collect(folder: Path, params: Params, jobs: Sequence[HeadJob], report: dict, seconds: float) -> RunResult:
+    if not report["finished"]:
+        raise SimulationError(f"the run did not end: {report['rows_out']} of {sum(len(j.q) for j in jobs)} rows written")
+    if report["violated"]:
+        raise SimulationError("an output stream changed or withdrew a beat that was not taken")
+    beats = _read_outputs(folder / "o.hex", params)
+    lse = [unpack(lse_beat(params), word) for word in read_words(folder / "lse.hex")]
+    rows = sum(len(head.q) for head in jobs)
+    if len(beats) != rows or len(lse) != rows:
+        raise SimulationError(f"{rows} queries went in, {len(beats)} rows of O and {len(lse)} of LSE came out")
+    heads, first = [], 0
+    for head in jobs:
+        part = slice(first, first + len(head.q))
+        columns = {name: np.array([entry[name] for entry in lse[part]], dtype=np.int64) for name in ("rm", "rd")}
+        flags = {name: np.array([entry[name] for entry in lse[part]], dtype=bool) for name in ("empty", "poisoned")}
+        heads.append(HeadResult(beats[part], **columns, **flags))
+        first += len(head.q)
+    counters = unpack(counters_layout(), int(report["counters"], 16))
+    return RunResult(heads, counters, report["saturated"], report["poisoned"], seconds, _read_activity(folder))
+
+
+def _read_outputs(path: Path, params: Params) -> Codes:
+    """O rows (N, F); their ends must be marked where they are."""
+    c = params.config
+    layout = output_beat(params)
+    words = read_words(path)
+    bits = params.output.bits
+    per_row = c.head_f // c.out_beat
+    codes = np.zeros((len(words), c.out_beat), dtype=params.output.dtype)
+    for i, word in enumerate(words):
+        last = (word >> layout["last"].offset) & 1
+        if last != (i % per_row == per_row - 1):
+            raise SimulationError(f"beat {i} of O has last={last}, a row has {per_row} beats")
+        for j in range(c.out_beat):
+            codes[i, j] = (word >> (j * bits)) & ((1 << bits) - 1)
+    return codes.reshape(-1, c.head_f)
+
+
+def _read_activity(folder: Path) -> list[tuple[int, int, int]]:
+    path = folder / "activity.txt"
+    if not path.exists():
+        return []
+    return [tuple(map(int, line.split())) for line in path.read_text().splitlines()]  # type: ignore[misc]

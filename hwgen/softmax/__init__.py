@@ -1,0 +1,1 @@
+"""Between the arrays and behind them: fold sums, softmax lanes, reciprocal, normaliser."""

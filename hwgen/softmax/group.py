@@ -1,0 +1,84 @@
+"""The columns that share one softmax lane."""
+
+from functools import reduce
+from operator import or_
+
+from amaranth.hdl import Module, Mux, Signal, signed, unsigned
+from amaranth.lib.wiring import In, Out
+
+from hwgen.control.tags import lane_tag_layout, score_tag_layout
+from hwgen.params import Params
+from hwgen.part import Part, place
+from hwgen.softmax.fold_sum import FoldSum
+from hwgen.softmax.lane import SHIFT_BITS, SoftmaxLane, query_layout, result_layout, state_address_bits
+
+
+class LaneGroup(Part):
+    """Fold sums of `group` neighbouring columns, their common lane, and a weight register for each.
+
+    Neighbouring columns finish a score one cycle apart and a column finishes one a visit, so that a lane is asked at
+    most once a cycle. The weight register holds a column's weight for all folds of the value row.
+
+    Latency FoldSum.LATENCY + SoftmaxLane.LATENCY from a column's last fold to `visit`, one more to its `weight`.
+
+    Members: sum, tag (one a column); weight, shift (one a column); visit (tag of the weight that becomes valid in the
+    next cycle); the lane's mantissa, scale_exponent, load_*, result_address, result, saturated.
+    """
+
+    def __init__(self, params: Params) -> None:
+        self._params = params
+        n = params.numerics
+        address = state_address_bits(params)
+        super().__init__(
+            {
+                "sum": In(signed(params.qk_bits)).array(params.group),
+                "tag": In(score_tag_layout(params)).array(params.group),
+                "weight": Out(unsigned(n.weight_bits)).array(params.group),
+                "shift": Out(SHIFT_BITS).array(params.group),
+                "visit": Out(lane_tag_layout(params)),
+                "mantissa": In(signed(n.scale_bits + 1)).array(2),
+                "scale_exponent": In(signed(8)).array(2),
+                "load_enable": In(1),
+                "load_address": In(address + 1),
+                "load_query": In(query_layout(params)),
+                "result_address": In(address),
+                "result": Out(result_layout(params)),
+                "saturated": Out(1),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        lane = SoftmaxLane(self._params)
+        place(m, "lane", lane)
+        self._collect(m, lane)
+        for name in ("load_enable", "load_address", "load_query", "result_address"):
+            m.d.comb += getattr(lane, name).eq(getattr(self, name))
+        for bank in range(2):
+            m.d.comb += [
+                lane.mantissa[bank].eq(self.mantissa[bank]),
+                lane.scale_exponent[bank].eq(self.scale_exponent[bank]),
+            ]
+        m.d.comb += [
+            self.visit.eq(lane.tag_out),
+            self.result.eq(lane.result),
+            self.saturated.eq(lane.saturated),
+        ]
+        for c in range(self._params.group):
+            with m.If(lane.tag_out.valid & (lane.tag_out.column == c)):
+                m.d.sync += [self.weight[c].eq(lane.weight), self.shift[c].eq(lane.shift)]
+        return m
+
+    def _collect(self, m: Module, lane: SoftmaxLane) -> None:
+        """At most one column has a complete score: merge them by OR."""
+        scores, tags = [], []
+        for c in range(self._params.group):
+            fold_sum = FoldSum(self._params)
+            place(m, f"fold_sum_{c}", fold_sum)
+            m.d.comb += [fold_sum.sum.eq(self.sum[c]), fold_sum.tag_in.eq(self.tag[c])]
+            ready = fold_sum.tag_out.valid
+            tag = Signal(lane_tag_layout(self._params), name=f"column_tag_{c}")
+            m.d.comb += [tag.valid.eq(ready), tag.column.eq(c), tag.visit.eq(fold_sum.tag_out.visit)]
+            scores.append(Mux(ready, fold_sum.qk.as_unsigned(), 0))
+            tags.append(Mux(ready, tag.as_value(), 0))
+        m.d.comb += [lane.qk.eq(reduce(or_, scores)), lane.tag.eq(reduce(or_, tags))]

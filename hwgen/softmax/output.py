@@ -1,0 +1,181 @@
+"""From results in the arrays to the O and LSE streams."""
+
+from amaranth.hdl import Array, Cat, Module, Mux, Signal, signed, unsigned
+from amaranth.lib import data, stream
+from amaranth.lib.fifo import SyncFIFOBuffered
+from amaranth.lib.wiring import In, Out
+from amaranth.utils import ceil_log2
+
+from golden.bitexact.numerics import REFERENCE_BITS
+from hwgen.array.value_array import ValueArray
+from hwgen.control.drain import Credits, beat_address, step_layout
+from hwgen.params import Params
+from hwgen.part import Part, place
+from hwgen.softmax.lane import result_layout, state_address_bits
+from hwgen.softmax.normaliser import NormaliserLane
+from hwgen.softmax.reciprocal import Reciprocal, reciprocal_latency
+
+
+def output_beat(params: Params) -> data.StructLayout:
+    """`out_beat` numbers of a query's O row, element 0 lowest; `last` beat of the row, `job_last` beat of the job."""
+    codes = data.ArrayLayout(unsigned(params.output.bits), params.config.out_beat)
+    return data.StructLayout({"data": codes, "last": 1, "job_last": 1})
+
+
+def lse_beat(params: Params) -> data.StructLayout:
+    """A query's RM and RD, of which the host makes `LSE = (RM + log2(RD) - Pw) ln 2`, and its flags."""
+    return data.StructLayout(
+        {
+            "rm": signed(REFERENCE_BITS),
+            "rd": unsigned(params.numerics.denominator_bits),
+            "empty": 1,
+            "poisoned": 1,
+        }
+    )
+
+
+class OutputUnit(Part):
+    """Every drain step passes the reciprocal, fetches its values, is divided and queued; nothing in between stops.
+
+    `room` says that the queues have a place for one more step. Latency `latency` cycles from `step` to `o`, 2 to `lse`;
+    throughput 1 step a cycle.
+
+    Members: step, room; result_address, result (one a lane, one cycle later); drain_columns, drain_address, drain (the value
+    array's); drained, drained_slot (a slot's values have been read); o, lse; poisoned (a query's result is NaN).
+    """
+
+    def __init__(self, params: Params) -> None:
+        self._params = params
+        c = params.config
+        super().__init__(
+            {
+                "step": In(step_layout(params)),
+                "room": Out(1),
+                "result_address": Out(state_address_bits(params)),
+                "result": In(result_layout(params)).array(params.lanes),
+                "drain_columns": Out(c.cols),
+                "drain_address": Out((params.acc_depth - 1).bit_length()),
+                "drain": In(signed(c.accumulator_bits)).array(c.rows_f),
+                "drained": Out(1),
+                "drained_slot": Out(params.slot_bits),
+                "o": Out(stream.Signature(output_beat(params))),
+                "lse": Out(stream.Signature(lse_beat(params))),
+                "poisoned": Out(1),
+            }
+        )
+
+    @property
+    def latency(self) -> int:
+        return 1 + reciprocal_latency(self._params) + ValueArray.DRAIN_LATENCY + NormaliserLane.LATENCY + 2
+
+    @property
+    def depth(self) -> int:
+        """Places in each queue: the steps in flight, and some to keep a stop-and-go reader from starving them."""
+        return 1 << ceil_log2(self.latency + 8)
+
+    def elaborate(self, platform):
+        m = Module()
+        step, result = self._results(m)
+        reciprocal = Reciprocal(self._params)
+        place(m, "reciprocal", reciprocal)
+        m.d.comb += [reciprocal.result.eq(result), reciprocal.step_in.eq(step)]
+        self._queue_lse(m, step, result)
+        steps, divisor = self._fetch(m, reciprocal)
+        codes = self._normalise(m, steps, divisor)
+        self._queue_o(m, steps, codes)
+        return m
+
+    def _results(self, m: Module) -> tuple:
+        """The step one cycle later, with its query's state."""
+        p = self._params
+        step = Signal(step_layout(p))
+        lane = Signal(range(max(p.lanes, 2)))
+        address = Signal(p.group_bits)
+        for i in range(p.lanes):
+            first = i * p.group
+            with m.If((self.step.column >= first) & (self.step.column < first + p.group)):
+                m.d.comb += address.eq(self.step.column - first)
+                m.d.sync += lane.eq(i)
+        m.d.comb += self.result_address.eq(Cat(address, self.step.slot))
+        m.d.sync += step.eq(self.step)
+        result = Signal(result_layout(p))
+        m.d.comb += result.eq(Array(r.as_value() for r in self.result)[lane])
+        return step, result
+
+    def _queue_lse(self, m: Module, step, result) -> None:
+        layout = lse_beat(self._params)
+        m.submodules.lse_queue = queue = SyncFIFOBuffered(width=layout.size, depth=self.depth)
+        entry = data.View(layout, queue.w_data)
+        blank = step.void | result.empty
+        m.d.comb += [
+            entry.rm.eq(Mux(blank, 0, result.rm)),
+            entry.rd.eq(Mux(blank, 0, result.rd)),
+            entry.empty.eq(blank),
+            entry.poisoned.eq(~step.void & result.poisoned),
+            queue.w_en.eq(step.valid & step.first),
+            self.poisoned.eq(queue.w_en & entry.poisoned),
+            self.lse.payload.eq(queue.r_data),
+            self.lse.valid.eq(queue.r_rdy),
+            queue.r_en.eq(self.lse.ready),
+        ]
+        self._lse_credits = credits = Credits(self.depth)
+        place(m, "lse_credits", credits)
+        m.d.comb += [
+            credits.take.eq(self.step.valid & self.step.first),
+            credits.give.eq(self.lse.valid & self.lse.ready),
+        ]
+
+    def _fetch(self, m: Module, reciprocal: Reciprocal) -> tuple[list, list]:
+        """Address the value array; the step and its divisor wait for the values."""
+        step, divisor = reciprocal.step_out, reciprocal.divisor
+        reads = step.valid & ~step.void
+        m.d.comb += [
+            self.drain_columns.eq(Mux(reads, 1 << step.column, 0)),
+            self.drain_address.eq(beat_address(step)),
+            self.drained.eq(reads & step.slot_last),
+            self.drained_slot.eq(step.slot),
+        ]
+        steps, divisors = [step], [divisor]
+        for i in range(ValueArray.DRAIN_LATENCY):
+            later = Signal.like(divisor, name=f"divisor_{i}")
+            m.d.sync += later.eq(divisors[-1])
+            divisors.append(later)
+        for i in range(ValueArray.DRAIN_LATENCY + NormaliserLane.LATENCY):
+            later = Signal(step_layout(self._params), name=f"step_{i}")
+            m.d.sync += later.eq(steps[-1])
+            steps.append(later)
+        return steps, divisors[-1]
+
+    def _normalise(self, m: Module, steps: list, divisor) -> list:
+        width = self._params.config.out_beat
+        group = steps[ValueArray.DRAIN_LATENCY].group
+        codes = []
+        for i in range(width):
+            lane = NormaliserLane(self._params)
+            place(m, f"normaliser_{i}", lane)
+            values = [self.drain[r] for r in range(i, self._params.config.rows_f, width)]
+            m.d.comb += [lane.rnv.eq(Array(values)[group]), lane.divisor.eq(divisor)]
+            codes.append(lane.code)
+        return codes
+
+    def _queue_o(self, m: Module, steps: list, codes: list) -> None:
+        layout = output_beat(self._params)
+        m.submodules.o_queue = queue = SyncFIFOBuffered(width=layout.size, depth=self.depth)
+        entry = data.View(layout, queue.w_data)
+        step = steps[-1]
+        m.d.comb += [
+            *(entry.data[i].eq(code) for i, code in enumerate(codes)),
+            entry.last.eq(step.last),
+            entry.job_last.eq(step.job_last),
+            queue.w_en.eq(step.valid),
+            self.o.payload.eq(queue.r_data),
+            self.o.valid.eq(queue.r_rdy),
+            queue.r_en.eq(self.o.ready),
+        ]
+        credits = Credits(self.depth)
+        place(m, "o_credits", credits)
+        m.d.comb += [
+            credits.take.eq(self.step.valid),
+            credits.give.eq(self.o.valid & self.o.ready),
+            self.room.eq(credits.room & self._lse_credits.room),
+        ]

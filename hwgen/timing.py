@@ -1,0 +1,48 @@
+"""Distances in cycles, read from the components that cause them."""
+
+from amaranth.utils import ceil_log2
+
+from hwgen.params import Params
+
+
+def hazard_distance(params: Params) -> int:
+    """Least cycles between the starts of two visits of one slot."""
+    from hwgen.array.value_pe import ValuePE
+    from hwgen.softmax.lane import SoftmaxLane
+
+    return max(SoftmaxLane.LOOP, ValuePE.LOOP)
+
+
+def score_latency(params: Params) -> int:
+    """Cycles from a key's issue to its score at the foot of column 0."""
+    from hwgen.array.feeder import FeederRow
+    from hwgen.array.score_pe import ScorePE
+
+    return params.config.rows_e * FeederRow.LATENCY + ScorePE.LATENCY
+
+
+def value_latency(params: Params) -> int:
+    """Cycles from a key's issue to the issue of its value row."""
+    from hwgen.softmax.fold_sum import FoldSum
+    from hwgen.softmax.lane import SoftmaxLane
+
+    folds = params.folds_e - 1
+    return score_latency(params) + folds + FoldSum.LATENCY + SoftmaxLane.LATENCY
+
+
+def value_rows(params: Params) -> int:
+    """Value rows to hold: those ahead of the arrays and those in flight between issue and release."""
+    shortest = max(params.visit, hazard_distance(params))
+    in_flight = -(-(value_latency(params) + params.config.rows_f + params.visit + 4) // shortest)
+    return params.config.buffer_rows + in_flight
+
+
+def key_rows(params: Params) -> int:
+    """Key rows to hold: those ahead of the array and those in flight between issue and release."""
+    shortest = max(params.visit, hazard_distance(params))
+    return params.config.buffer_rows + -(-(params.config.rows_e + 2) // shortest)
+
+
+def row_bits(params: Params) -> int:
+    """Width of a row number in the value buffer."""
+    return ceil_log2(value_rows(params))
