@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from typing import Any
 
@@ -64,6 +65,8 @@ def to_verilog(part: Part, name: str) -> str:
         library.add(part, name)
     finally:
         current_library.reset(token)
+    # The yosys that Amaranth brings, whatever else is on PATH: the text must not depend on the machine.
+    os.environ["AMARANTH_USE_YOSYS"] = "builtin"
     # One run of yosys for all modules: starting it costs more than most modules do.
     text = verilog._convert_rtlil_text("\n".join(library.modules), strip_internal_attrs=True)
     return "\n".join(line.rstrip() for line in text.splitlines()) + "\n"

@@ -16,9 +16,10 @@ def hazard_distance(params: Params) -> int:
 def score_latency(params: Params) -> int:
     """Cycles from a key's issue to its score at the foot of column 0."""
     from hwgen.array.feeder import FeederRow
+    from hwgen.array.score_array import ScoreArray
     from hwgen.array.score_pe import ScorePE
 
-    return params.config.rows_e * FeederRow.LATENCY + ScorePE.LATENCY
+    return params.config.rows_e * FeederRow.LATENCY + ScorePE.LATENCY + ScoreArray.FOOT
 
 
 def value_latency(params: Params) -> int:

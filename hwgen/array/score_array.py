@@ -47,6 +47,9 @@ class ScoreArray(Part):
     of `beat` rows, `load_columns` columns); freed (a key row has been read for the last time).
     """
 
+    FOOT = 1
+    """Cycles from the last cell of a column to `sum`."""
+
     def __init__(self, params: Params) -> None:
         self._params = params
         c = params.config
@@ -71,6 +74,8 @@ class ScoreArray(Part):
 
     def elaborate(self, platform):
         m = Module()
+        # The cells register their load enables, so what they load waits a cycle too.
+        self._operand, self._elements = Signal.like(self.load_operand), Signal.like(self.load_data)
         feeders = self._place_feeders(m)
         cells = [[ScorePE(self._params) for _ in range(self._params.config.cols)] for _ in feeders]
         for r, row in enumerate(cells):
@@ -78,7 +83,8 @@ class ScoreArray(Part):
                 place(m, f"pe_{r}_{c}", cell)
                 self._connect_cell(m, cells, feeders[r], r, c)
         for c, cell in enumerate(cells[-1]):
-            m.d.comb += self.sum[c].eq(cell.sum_out)
+            m.d.sync += self.sum[c].eq(cell.sum_out)
+        m.d.sync += [self._operand.eq(self.load_operand), self._elements.eq(self.load_data)]
         last = data.View(score_tag_layout(self._params), feeders[-1].side_out)
         m.d.comb += self.freed.eq(last.valid & last.last_fold & last.visit.key_last)
         self._place_tags(m, last)
@@ -109,15 +115,15 @@ class ScoreArray(Part):
                 Cat(tag.fold, tag.visit.slot, tag.visit.bank) if c == 0 else cells[r][c - 1].operand_out
             ),
             cell.load_enable.eq(self.load_rows[r // config.beat] & self.load_columns[c]),
-            cell.load_operand.eq(self.load_operand),
-            cell.load_data.eq(self.load_data[r % config.beat]),
+            cell.load_operand.eq(self._operand),
+            cell.load_data.eq(self._elements[r % config.beat]),
         ]
         if r > 0:
             m.d.comb += cell.sum_in.eq(cells[r - 1][c].sum_out)
 
     def _place_tags(self, m: Module, tag) -> None:
-        """Column 0 gets the tag when the last cell's sum is ready, each further column a cycle later."""
-        for _ in range(ScorePE.LATENCY):
+        """Column 0 gets the tag when the last cell's sum is there, each further column a cycle later."""
+        for _ in range(ScorePE.LATENCY + self.FOOT):
             following = Signal(score_tag_layout(self._params))
             m.d.sync += following.eq(tag)
             tag = following

@@ -11,14 +11,14 @@ from hwgen.part import Part
 class ScorePE(Part):
     """Query-stationary multiply-accumulate: `sum_out = sum_in + q[operand] * k`.
 
-    Structure: query operands in a small memory with an asynchronous read; registers at both multiplier inputs, at its
-    output and behind the adder. `k` and `operand` pass to the right through one register each; `sum_in` has to arrive
-    two cycles after `k`, which the cell above sees to by being the same.
+    Structure: a register behind every input that differs from cell to cell, query operands in a small memory with an
+    asynchronous read, registers at both multiplier inputs and at its output, the adder in front of the cell below.
+    `k` and `operand` pass to the right through their one register, the sum goes down through one.
 
     Latency 3 cycles from `k_in` to `sum_out`, 1 from `sum_in`; throughput 1 product a cycle.
 
-    Members: k_in, operand_in (left); k_out, operand_out (right); sum_in (above); sum_out (below);
-    load_enable, load_operand, load_data write a query operand.
+    Members: k_in, operand_in (left); k_out, operand_out (right); sum_in (above); sum_out (below); load_enable writes
+    load_data, one cycle later, to load_operand.
     """
 
     LATENCY = 3
@@ -48,25 +48,27 @@ class ScorePE(Part):
         m.submodules.operands = operands = Memory(shape=element, depth=self._params.q_depth, init=[])
         write = operands.write_port()
         read = operands.read_port(domain="comb")
-        q = Signal(element, reset_less=True)
-        k = Signal(element, reset_less=True)
+        q, k, k_operand = (Signal(element, name=name, reset_less=True) for name in ("q", "k", "k_operand"))
         product = Signal(signed(2 * self._params.config.operand_bits), reset_less=True)
         operand = Signal.like(self.operand_in, reset_less=True)
-        total = Signal.like(self.sum_out, reset_less=True)
+        above = Signal.like(self.sum_in, reset_less=True)
+        load = Signal(reset_less=True)
         m.d.comb += [
-            write.en.eq(self.load_enable),
+            write.en.eq(load),
             write.addr.eq(self.load_operand),
             write.data.eq(self.load_data),
-            read.addr.eq(self.operand_in),
+            read.addr.eq(operand),
             self.k_out.eq(k),
             self.operand_out.eq(operand),
-            self.sum_out.eq(total),
+            self.sum_out.eq(above + product),
         ]
         m.d.sync += [
             k.eq(self.k_in),
             operand.eq(self.operand_in),
+            above.eq(self.sum_in),
+            load.eq(self.load_enable),
+            k_operand.eq(k),
             q.eq(read.data),
-            product.eq(q * k),
-            total.eq(self.sum_in + product),
+            product.eq(q * k_operand),
         ]
         return m

@@ -106,6 +106,9 @@ class ValueArray(Part):
 
     def elaborate(self, platform):
         m = Module()
+        # The cells register their selects, so the address waits a cycle too.
+        self._drain_address = Signal.like(self.drain_address)
+        m.d.sync += self._drain_address.eq(self.drain_address)
         walker = FoldWalker(self._params)
         place(m, "walker", walker)
         m.d.comb += [walker.visit.eq(self.visit), self.busy.eq(walker.tag.valid)]
@@ -147,13 +150,13 @@ class ValueArray(Part):
             cell.weight_in.eq(self.weight[c] if r == 0 else above.weight_out),
             cell.shift_in.eq(self.shift[c] if r == 0 else above.shift_out),
             cell.drain_select.eq(self.drain_columns[c]),
-            cell.drain_address.eq(self.drain_address),
+            cell.drain_address.eq(self._drain_address),
         ]
 
     def _done(self, m: Module, corner: ValuePE) -> None:
-        """The corner cell is the last one; its results are written LOOP cycles after its tag came in."""
+        """The corner cell is the last one; its results are the last to be written."""
         tag = corner.tag_out
-        for _ in range(ValuePE.LOOP - 1):
+        for _ in range(ValuePE.RESULT_LATENCY):
             following = Signal(value_tag_layout(self._params))
             m.d.sync += following.eq(tag)
             tag = following

@@ -15,19 +15,22 @@ SHIFT_BITS = SHIFT_LIMIT.bit_length()
 class ValuePE(Part):
     """Output-stationary accumulation: `RNV[slot, fold] = (RNV[slot, fold] >> shift) + ((weight * v) >> drop)`.
 
-    Structure: accumulators in a small memory with an asynchronous read, the shift in three stages of two bits beside the
-    registered multiplier, the adder in front of the memory. A first visit takes the old value as zero; a last visit
-    also writes the result memory, which the drain reads while the next block accumulates.
+    Structure: a register behind every input that differs from cell to cell, accumulators in a small memory with an
+    asynchronous read, the shift in three stages of two bits beside the registered multiplier, the adder in front of
+    the memory. A first visit takes the old value as zero; a last visit also writes the result memory, which the
+    drain reads while the next block accumulates.
 
     Latency 1 cycle to the right and below; LOOP cycles between two visits of one accumulator; throughput 1 a cycle.
-    The result read by `drain_*` is in `drain` one cycle later, zero unless `drain_select`.
+    Where `drain_select` was set, `drain` is the result at the drain_address of the next cycle, DRAIN_LATENCY cycles
+    later; elsewhere it is 0. A result can be read RESULT_LATENCY cycles after `tag_out`.
 
     Members: v_in, tag_in (left); v_out, tag_out (right); weight_in, shift_in (above); weight_out, shift_out (below);
     drain_select, drain_address, drain.
     """
 
     LOOP = 4
-    DRAIN_LATENCY = 1
+    RESULT_LATENCY = 4
+    DRAIN_LATENCY = 2
 
     def __init__(self, params: Params) -> None:
         self._params = params
@@ -54,26 +57,30 @@ class ValuePE(Part):
         c = self._params.config
         wide = signed(c.accumulator_bits)
         v, weight, shift = (Signal.like(s, reset_less=True) for s in (self.v_in, self.weight_in, self.shift_in))
-        tags = [Signal(value_tag_layout(self._params), name=f"tag_{i}") for i in range(self.LOOP - 1)]
-        product = [Signal(signed(c.operand_bits + c.weight_bits + 1), name=f"product_{i}", reset_less=True) for i in (1, 2)]
+        v_operand, weight_operand = Signal.like(v, reset_less=True), Signal.like(weight, reset_less=True)
+        tags = [Signal(value_tag_layout(self._params), name=f"tag_{i}", reset_less=True) for i in range(self.LOOP)]
+        product = [Signal((v * weight).shape(), name=f"product_{i}", reset_less=True) for i in (1, 2)]
         shifted = [Signal(wide, name=f"shifted_{i}", reset_less=True) for i in range(3)]
-        fine = Signal(2, reset_less=True)
+        middle, fine = Signal(4, reset_less=True), Signal(2, reset_less=True)
         total = Signal(wide)
-        old = self._memories(m, tags[-1], total)
+        old = self._memories(m, tags[0], tags[-1], total)
         m.d.sync += [
             v.eq(self.v_in),
             weight.eq(self.weight_in),
             shift.eq(self.shift_in),
             Cat(tags).eq(Cat(self.tag_in.as_value(), tags[:-1])),
-            product[0].eq(v * weight),
+            v_operand.eq(v),
+            weight_operand.eq(weight),
+            product[0].eq(v_operand * weight_operand),
             product[1].eq(product[0]),
-            shifted[0].eq(Mux(self.tag_in.first, 0, old >> (self.shift_in[4:] << 4))),
-            shifted[1].eq(shifted[0] >> (shift[2:4] << 2)),
-            fine.eq(shift[:2]),
+            shifted[0].eq(Mux(tags[0].first, 0, old >> (shift[4:] << 4))),
+            middle.eq(shift[:4]),
+            shifted[1].eq(shifted[0] >> (middle[2:] << 2)),
+            fine.eq(middle[:2]),
             shifted[2].eq(shifted[1] >> fine),
         ]
         m.d.comb += [
-            total.eq(shifted[2] + (product[1] >> self._params.numerics.drop)),
+            total.eq(shifted[2] + product[1][self._params.numerics.drop :].as_signed()),
             self.v_out.eq(v),
             self.tag_out.eq(tags[0]),
             self.weight_out.eq(weight),
@@ -81,8 +88,8 @@ class ValuePE(Part):
         ]
         return m
 
-    def _memories(self, m: Module, done, total: Signal):
-        """Accumulators and results; gives the accumulator at tag_in."""
+    def _memories(self, m: Module, now, done, total: Signal):
+        """Accumulators and results; gives the accumulator that `now` means."""
         wide = signed(self._params.config.accumulator_bits)
         m.submodules.accumulators = accumulators = Memory(shape=wide, depth=self._params.acc_depth, init=[])
         m.submodules.results = results = Memory(shape=wide, depth=self._params.acc_depth, init=[])
@@ -91,11 +98,8 @@ class ValuePE(Part):
             m.d.comb += [write.en.eq(enable), write.addr.eq(Cat(done.fold, done.slot)), write.data.eq(total)]
         read = accumulators.read_port(domain="comb")
         drain = results.read_port(domain="comb")
-        m.d.comb += [
-            read.addr.eq(Cat(self.tag_in.fold, self.tag_in.slot)),
-            drain.addr.eq(self.drain_address),
-        ]
-        drained = Signal(wide, reset_less=True)
-        m.d.sync += drained.eq(Mux(self.drain_select, drain.data, 0))
+        m.d.comb += [read.addr.eq(Cat(now.fold, now.slot)), drain.addr.eq(self.drain_address)]
+        selected, drained = Signal(reset_less=True), Signal(wide, reset_less=True)
+        m.d.sync += [selected.eq(self.drain_select), drained.eq(Mux(selected, drain.data, 0))]
         m.d.comb += self.drain.eq(drained)
         return read.data

@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
-import json
 import os
 import shutil
+import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 
 from amaranth.lib import data
@@ -97,32 +99,42 @@ def build(params: Params, *, address_bits: int = 18, waves: bool = False, fast: 
 
     Raises MissingTool or SimulationError.
     """
-    doctor.require("verilator", "g++", "make", "perl", "cocotb", "libpython")
-    verilog = to_verilog(Core(params), "hwgen_core")
-    recipe = json.dumps(
-        [
-            testbench_parameters(params, address_bits),
-            (HERE / "testbench.sv").read_text(),
-            control_file(params),
-            make_arguments(fast),
-            waves,
-            str(doctor.find_verilator()),
-        ]
-    )
-    key = hashlib.sha256((verilog + recipe).encode()).hexdigest()[:20]
+    key = content_key(params.config.hash(), address_bits, waves, make_arguments(fast))
     folder = cache_folder() / key
-    if not (folder / "complete").exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "hwgen_core.v").write_text(verilog)
-        _compile(params, folder, address_bits, waves, fast)
-        (folder / "complete").touch()
+    if (folder / "complete").exists():
+        return Build(folder, params)
+    doctor.require("verilator", "g++", "make", "perl", "cocotb", "libpython")
+    cache_folder().mkdir(parents=True, exist_ok=True)
+    # Built beside its place and moved there when complete, so that an interrupted build leaves nothing to trip over.
+    work = Path(tempfile.mkdtemp(prefix=f"{key}-", dir=cache_folder()))
+    try:
+        _compile(params, work, address_bits, waves, fast)
+        (work / "complete").touch()
+        with contextlib.suppress(OSError):
+            work.rename(folder)
+    except SimulationError:
+        (work / "build.log").replace(cache_folder() / "failed.log")
+        raise
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
     return Build(folder, params)
+
+
+def content_key(*choices: object) -> str:
+    """Twenty hexadecimal digits that change with anything a simulator is made from: choices, sources, tools."""
+    digest = hashlib.sha256(repr(choices).encode())
+    root = HERE.parent.parent
+    for package in ("hwgen", "golden/bitexact"):
+        for path in sorted((root / package).rglob("*")):
+            if path.suffix in (".py", ".sv", ".cpp") and "tests" not in path.parts:
+                digest.update(path.read_bytes())
+    digest.update(f"{metadata.version('amaranth')} {metadata.version('cocotb')} {doctor.find_verilator()}".encode())
+    return digest.hexdigest()[:20]
 
 
 def make_arguments(fast: bool) -> list[str]:
     """Compiler choice and optimisation; the run-time library is always optimised."""
-    level = "-Os" if fast else "-O0"
-    arguments = [f"OPT_FAST={level}", f"OPT_SLOW={'-O0'}", f"OPT_GLOBAL={'-Os' if fast else '-O1'}"]
+    arguments = [f"OPT_FAST={'-Os' if fast else '-O1'}", "OPT_SLOW=-O0", "OPT_GLOBAL=-Os"]
     if shutil.which("clang++"):
         arguments += ["CXX=clang++", "LINK=clang++"]
     if shutil.which("ccache"):
@@ -147,19 +159,15 @@ def environment(extra: str = "") -> Iterator[None]:
 def _compile(params: Params, folder: Path, address_bits: int, waves: bool, fast: bool) -> None:
     from cocotb_tools.runner import VerilatorControlFile, get_runner
 
+    (folder / "hwgen_core.v").write_text(to_verilog(Core(params), "hwgen_core"))
     (folder / "control.vlt").write_text(control_file(params))
-    flags = " ".join(f"{key}={value}" for key, value in (a.split("=", 1) for a in make_arguments(fast)))
+    runtime = _fetch_runtime(folder, waves)
     arguments = ["--no-public-flat-rw", "-Wno-fatal", "-Wno-lint", "-Wno-style", "--x-assign", "0", "--x-initial", "0"]
     arguments += ["--no-timing", "-O3", "--output-split", "20000"]
-    log = io.StringIO()
-    with environment(flags), contextlib.redirect_stdout(log):
+    with environment(" ".join(make_arguments(fast))), contextlib.redirect_stdout(io.StringIO()):
         try:
             get_runner("verilator").build(
-                sources=[
-                    VerilatorControlFile(folder / "control.vlt"),
-                    folder / "hwgen_core.v",
-                    HERE / "testbench.sv",
-                ],
+                sources=[VerilatorControlFile(folder / "control.vlt"), folder / "hwgen_core.v", HERE / "testbench.sv"],
                 parameters=testbench_parameters(params, address_bits),
                 build_args=arguments,
                 hdl_toplevel=TOP,
@@ -169,5 +177,30 @@ def _compile(params: Params, folder: Path, address_bits: int, waves: bool, fast:
                 timescale=("1ns", "1ns"),
                 log_file=folder / "build.log",
             )
-        except SystemExit as error:
-            raise SimulationError(f"the simulator could not be built: see {folder / 'build.log'}") from error
+        except (SystemExit, RuntimeError) as error:
+            raise SimulationError(f"the simulator could not be built: see {cache_folder() / 'failed.log'}") from error
+    _keep_runtime(folder, runtime)
+
+
+def _fetch_runtime(folder: Path, waves: bool) -> Path:
+    """Put the compiled run-time library of an earlier build where make looks for it; gives its place.
+
+    The library is the same for every design, and compiling it takes longer than compiling a small design.
+    """
+    runtime = cache_folder() / f"runtime-{content_key(waves, shutil.which('clang++'))}"
+    if runtime.exists():
+        # Verilator's makefile calls these objects stale if they are older than itself, which is yet to be written.
+        later = time.time() + 3600
+        for path in runtime.iterdir():
+            os.utime(shutil.copy(path, folder), (later, later))
+    return runtime
+
+
+def _keep_runtime(folder: Path, runtime: Path) -> None:
+    if not runtime.exists():
+        work = Path(tempfile.mkdtemp(dir=cache_folder()))
+        for path in folder.glob("verilated*.o"):
+            shutil.copy(path, work)
+        with contextlib.suppress(OSError):
+            work.rename(runtime)
+        shutil.rmtree(work, ignore_errors=True)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 from pathlib import Path
 
 import cocotb
@@ -16,16 +17,19 @@ async def run(dut) -> None:
     """Fails if the job list is not finished within the limit or a stream broke its handshake."""
     limit = int(os.environ["HWGEN_LIMIT"])
     dut.rst.value = 1
+    start = time.perf_counter()
     # The clock toggles below Python, which wakes again when the work is done.
     cocotb.start_soon(Clock(dut.clk, PERIOD_NS, unit="ns", impl="gpi").start())
     await ClockCycles(dut.clk, 4)
     dut.rst.value = 0
     await First(RisingEdge(dut.done), Timer(limit * PERIOD_NS, unit="ns"))
     finished = bool(dut.done.value)
+    seconds = time.perf_counter() - start
     # Results are written to their files in the cycle behind `done`.
     await ClockCycles(dut.clk, 3)
     report = {
         "finished": finished,
+        "seconds": seconds,
         "violated": bool(dut.violated.value),
         "rows_out": int(dut.rows_out.value),
         "saturated": bool(dut.saturated.value),

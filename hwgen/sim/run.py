@@ -8,7 +8,6 @@ import json
 import math
 import shutil
 import tempfile
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -66,7 +65,7 @@ class Traffic:
 class RunResult:
     """All results of a run, and what the core counted.
 
-    activity: (cycle, cause, value_busy) at every change, if traced;  seconds: wall time of the simulation
+    activity: (cycle, cause, value_busy) at every change, if traced;  seconds: from reset to `done`, without start-up
     """
 
     heads: list[HeadResult]
@@ -116,10 +115,10 @@ def simulate(
         write_inputs(folder, build.params, jobs)
         plusargs = [f"+dir={folder}", f"+jobs={len(jobs)}", *traffic.plusargs(), *(["+trace"] if trace else [])]
         limit = cycle_limit(build.params, jobs, traffic)
-        report, seconds = _run_cocotb(build, folder, plusargs, limit, waves is not None)
+        report = _run_cocotb(build, folder, plusargs, limit, waves is not None)
         if waves is not None:
             shutil.move(folder / "dump.vcd", waves)
-        return _collect(folder, build.params, jobs, report, seconds)
+        return _collect(folder, build.params, jobs, report)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -155,12 +154,11 @@ def write_inputs(folder: Path, params: Params, jobs: Sequence[HeadJob]) -> None:
         write_beats(folder / f"{name}.hex", np.concatenate(tensors), c.beat)
 
 
-def _run_cocotb(build: Build, folder: Path, plusargs: list[str], limit: int, waves: bool) -> tuple[dict, float]:
+def _run_cocotb(build: Build, folder: Path, plusargs: list[str], limit: int, waves: bool) -> dict:
     from cocotb_tools.runner import get_runner
 
     report = folder / "report.json"
     extra = {"HWGEN_LIMIT": str(limit), "HWGEN_REPORT": str(report), "COCOTB_LOG_LEVEL": "WARNING"}
-    start = time.perf_counter()
     with environment(), contextlib.redirect_stdout(io.StringIO()):
         try:
             get_runner("verilator").test(
@@ -177,17 +175,16 @@ def _run_cocotb(build: Build, folder: Path, plusargs: list[str], limit: int, wav
             )
         except (SystemExit, RuntimeError) as error:
             raise SimulationError(f"the simulator stopped: {error}\n{_tail(folder / 'run.log')}") from error
-    seconds = time.perf_counter() - start
     if not report.exists():
         raise SimulationError(f"the simulator ended without a report\n{_tail(folder / 'run.log')}")
-    return json.loads(report.read_text()), seconds
+    return json.loads(report.read_text())
 
 
 def _tail(path: Path, lines: int = 20) -> str:
     return "\n".join(path.read_text(errors="replace").splitlines()[-lines:]) if path.exists() else ""
 
 
-def _collect(folder: Path, params: Params, jobs: Sequence[HeadJob], report: dict, seconds: float) -> RunResult:
+def _collect(folder: Path, params: Params, jobs: Sequence[HeadJob], report: dict) -> RunResult:
     if not report["finished"]:
         raise SimulationError(f"the run did not end: {report['rows_out']} of {sum(len(j.q) for j in jobs)} rows written")
     if report["violated"]:
@@ -205,7 +202,7 @@ def _collect(folder: Path, params: Params, jobs: Sequence[HeadJob], report: dict
         heads.append(HeadResult(beats[part], **columns, **flags))
         first += len(head.q)
     counters = unpack(counters_layout(), int(report["counters"], 16))
-    return RunResult(heads, counters, report["saturated"], report["poisoned"], seconds, _read_activity(folder))
+    return RunResult(heads, counters, report["saturated"], report["poisoned"], report["seconds"], _read_activity(folder))
 
 
 def _read_outputs(path: Path, params: Params) -> Codes:
