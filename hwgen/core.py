@@ -27,14 +27,15 @@ from hwgen.timing import key_rows, row_bits
 
 
 class Core(Part):
-    """Attention of one (batch, head) a job: `O = softmax(scale Q K^T + mask) V`, K and V streamed past resident queries.
+    """Attention of one (batch, head) a job: `O = softmax(scale Q K^T + mask) V`, K and V streamed past resident
+    queries.
 
     For every block of queries `fetch` tells which rows the streams have to bring: query rows first_query ..
     first_query + queries - 1 on `q`, key and value rows 0 .. keys - 1 on `k` and `v`; each row in `head / beat` beats.
     O and LSE come in the order of queries. Jobs follow each other without a gap.
 
-    Members: job; fetch; q, k, v; o, lse; busy (a job is in the machine); clear (counters and sticky bits to zero); counters;
-    cause, value_busy (what the arrays do in this cycle, see `control.causes`); saturated, poisoned (sticky).
+    Members: job; fetch; q, k, v; o, lse; busy (a job is in the machine); clear (counters and sticky bits to zero);
+    counters; cause, value_busy (what the arrays do in this cycle, see `control.causes`); saturated, poisoned (sticky).
     """
 
     def __init__(self, params: Params) -> None:
@@ -145,8 +146,9 @@ class Core(Part):
             # The weight of the last column means that nobody needs the block's queries any more.
             loader.release.eq(last.valid & last.visit.block_last & (last.column == self._params.group - 1)),
             loader.release_bank.eq(last.visit.bank),
-            loader.empty_done.eq(self._issuer.empty_done),
-            loader.empty_bank.eq(self._issuer.bank),
+            loader.issued.eq(self._issuer.block_done),
+            loader.issued_bank.eq(self._issuer.bank),
+            loader.empty.eq(self._issuer.empty_done),
             self._issuer.loaded.eq(loader.loaded),
         ]
 
@@ -158,8 +160,8 @@ class Core(Part):
                 m.d.comb += [
                     group.sum[c].eq(self._score.sum[column]),
                     group.tag[c].eq(self._score.tag_out[column]),
-                    self._value.weight[column].eq(group.weight[c]),
-                    self._value.shift[column].eq(group.shift[c]),
+                    self._value.weights[column].weight.eq(group.weight[c]),
+                    self._value.weights[column].shift.eq(group.shift[c]),
                 ]
             for bank in range(2):
                 m.d.comb += [

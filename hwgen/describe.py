@@ -95,7 +95,7 @@ def latencies(params: Params) -> dict[str, int]:
     """
     output = OutputUnit(params)
     # Only asked for a number: Amaranth must not warn that it was never elaborated.
-    output._MustUse__used = True  # type: ignore[attr-defined]
+    output._MustUse__used = True
     return {
         "key_to_score": timing.score_latency(params),
         "key_to_value": timing.value_latency(params),
@@ -135,7 +135,7 @@ def on_chip_bits(modules: dict[str, Any]) -> dict[str, int]:
 def _memory_group(path: tuple[str, ...]) -> str:
     """What a memory is for, by the instance it lies in."""
     where, *inside = path or ("",)
-    feeder = bool(inside) and inside[0].startswith("feeder_")
+    feeder = any(instance.startswith("feeder") for instance in inside)
     if where == "score_array":
         return "key_buffer" if feeder else "query_operands"
     if where == "value_array":

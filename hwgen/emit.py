@@ -24,7 +24,7 @@ class PartLibrary:
     def instance(self, part: Part) -> Instance:
         """An instance of the part's module, which is written when it is met for the first time."""
         # The part stands for its ports only: Amaranth must not warn that it was never elaborated.
-        part._MustUse__used = True  # type: ignore[attr-defined]
+        part._MustUse__used = True
         name = self._names.get(part.identity)
         if name is None:
             name = self._names[part.identity] = self._new_name(part)
@@ -58,7 +58,8 @@ class PartLibrary:
 
 
 def to_verilog(part: Part, name: str) -> str:
-    """Verilog text of `part` as module `name`, followed by nothing that depends on the machine, the run or the folder."""
+    """Verilog text of `part` as module `name`, followed by nothing that depends on the machine, the run or the
+    folder."""
     library = PartLibrary()
     token = current_library.set(library)
     try:

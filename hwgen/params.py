@@ -51,7 +51,7 @@ class Params:
         self._check_divides("out_beat", "rows_f")
         self._check_lanes()
         if c.buffer_rows < 2:
-            raise ConfigError(f"buffer_rows must be at least 2 (one row used while the next arrives), not {c.buffer_rows!r}")
+            raise ConfigError(f"buffer_rows must be at least 2, not {c.buffer_rows!r}")
         try:
             self.numerics.check_head(c.head_e)
         except ValueError as error:
@@ -101,8 +101,8 @@ class Params:
         """Softmax lanes: as chosen, else the fewest divisor of `cols` that serves every column once a visit."""
         if self.config.lanes is not None:
             return self.config.lanes
-        longest = max(self.folds_e, self.folds_f)
-        return next(n for n in range(1, self.config.cols + 1) if self.config.cols % n == 0 and self.config.cols <= n * longest)
+        cols, longest = self.config.cols, max(self.folds_e, self.folds_f)
+        return next(n for n in range(1, cols + 1) if cols % n == 0 and cols <= n * longest)
 
     @property
     def group(self) -> int:

@@ -36,6 +36,7 @@ current_library: ContextVar[Library | None] = ContextVar("current_library", defa
 
 
 def place(m: Module, name: str, part: Part) -> None:
-    """Make `part` the submodule `name` of `m`: an instance of its module while Verilog is written, else the part itself."""
+    """Make `part` the submodule `name` of `m`: an instance of its module while Verilog is written, else the part
+    itself."""
     library = current_library.get()
     setattr(m.submodules, name, part if library is None else library.instance(part))

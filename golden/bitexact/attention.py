@@ -19,7 +19,8 @@ QUERY_CHUNK = 512
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """What one (batch, head) needs besides its tensors: query i sees key j iff `j < keys` and, if causal, `j <= i + offset`."""
+    """What one (batch, head) needs besides its tensors: query i sees key j iff `j < keys` and, if causal, `j <= i +
+    offset`."""
 
     scale: ScaleCode
     keys: int
@@ -139,13 +140,13 @@ def _attend_chunk(qb: Block, kb: Block, vb: Block, job: Job, first: int, numeric
     x, clamped = scale_scores(qk, qb.exponent, kb.exponent, job.scale, numerics)
     bad = kb.poisoned | vb.poisoned
     state = stream(x, seen, vb, numerics)
-    empty = ~seen.any(axis=1)
-    poisoned = (seen & (bad[None, :] | qb.poisoned[:, None])).any(axis=1)
+    dirty = bad[None, :] | qb.poisoned[:, None]
+    visible, poisoned, saturated = (np.any(a, axis=1) for a in (seen, seen & dirty, seen & clamped & ~dirty))
+    empty = ~visible
     out = normalise(state.rnv, np.maximum(state.rd, 1), state.rm, state.rmv, numerics)
     out[empty] = 0
     out[poisoned] = quiet_nan(numerics.output)
-    clean = ~(bad[None, :] | qb.poisoned[:, None])
-    return Result(out, state.rm, state.rd, empty, poisoned, (clamped & seen & clean).any(axis=1))
+    return Result(out, state.rm, state.rd, empty, poisoned, saturated)
 
 
 def attention(

@@ -36,10 +36,10 @@ def round_shift(values: NDArray[np.int64], amount: NDArray[np.int64]) -> NDArray
 def convert_rows(codes: NDArray[np.unsignedinteger], numerics: Numerics) -> Block:
     """Convert rows of float codes (..., D) of the input format.
 
-    The exponent belongs to the row's largest exponent field `b` (at least 1): `e = b - bias + 1`, so that every magnitude
-    is below `2^e` and subnormals need no case of their own. Elements are rounded to nearest even and saturated
-    symmetrically. A row with NaN or Inf is poisoned; its elements and its exponent are those of its codes read as
-    finite numbers with the largest exponent field, which nothing ever shows.
+    The exponent belongs to the row's largest exponent field `b` (at least 1): `e = b - bias + 1`, so that every
+    magnitude is below `2^e` and subnormals need no case of their own. Elements are rounded to nearest even and
+    saturated symmetrically. A row with NaN or Inf is poisoned; its elements and its exponent are those of its codes
+    read as finite numbers with the largest exponent field, which nothing ever shows.
     """
     fmt = numerics.input
     sign, field, mantissa = fields(codes, fmt)

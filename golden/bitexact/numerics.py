@@ -139,7 +139,7 @@ class Numerics:
 
     def qk_bits(self, head_e: int) -> int:
         """Width of an exact dot product over `head_e` elements, sign included."""
-        return 2 * (self.operand_bits - 1) + math.ceil(math.log2(head_e)) + 1 if head_e > 1 else 2 * self.operand_bits - 1
+        return 2 * (self.operand_bits - 1) + (head_e - 1).bit_length() + 1
 
     def check_head(self, head_e: int) -> None:
         """Refuse a head dimension whose scaled score does not fit 64 bits. Raises ValueError."""
@@ -150,7 +150,8 @@ class Numerics:
             )
 
     def encode_scale(self, scale: float) -> ScaleCode:
-        """`scale * log2(e)` as a mantissa of `scale_bits` bits. Raises ValueError unless scale is finite and moderate."""
+        """`scale * log2(e)` as a mantissa of `scale_bits` bits. Raises ValueError unless scale is finite and
+        moderate."""
         if not math.isfinite(scale):
             raise ValueError(f"scale must be finite, not {scale!r}")
         if scale == 0:

@@ -42,7 +42,7 @@ class Outcome(NamedTuple):
 
 def power(exponent: int) -> Fraction:
     """2^exponent, exactly."""
-    return Fraction(2) ** exponent
+    return Fraction(1 << exponent) if exponent >= 0 else Fraction(1, 1 << -exponent)
 
 
 def exact_value(code: int, fmt: FloatFormat) -> Fraction:
@@ -60,12 +60,11 @@ def is_special(code: int, fmt: FloatFormat) -> bool:
 
 
 def convert_row(codes: Sequence[int], numerics: Numerics) -> Row:
-    """`e` is the least exponent with all magnitudes below `2^e`, but not below that of the smallest normal number."""
+    """The exponent is the least one with all magnitudes below `2^e`, but not less than the smallest normal number's."""
     fmt, bits = numerics.input, numerics.operand_bits - 1
     values = [exact_value(int(code), fmt) for code in codes]
-    exponent = 2 - fmt.bias
-    while max(map(abs, values)) >= power(exponent):
-        exponent += 1
+    largest = max(map(abs, values))
+    exponent = max(2 - fmt.bias, floor_log2(largest) + 1) if largest else 2 - fmt.bias
     limit = (1 << bits) - 1
     # `round` takes a fraction to the nearest integer, ties to even.
     elements = [max(-limit, min(limit, round(value * power(bits - exponent)))) for value in values]
@@ -85,7 +84,7 @@ def nearest_code(value: Fraction, fmt: FloatFormat, negative: bool) -> int:
     if magnitude:
         step = power(max(floor_log2(magnitude), 1 - fmt.bias) - fmt.mantissa_bits)
         rounded = round(magnitude / step) * step
-    # Beyond the largest finite number there is only infinity; anything else is a number of the format: its cast is exact.
+    # Beyond the largest finite number there is only infinity; anything else is a number of the format, its cast exact.
     number = math.inf if rounded >= power(fmt.bias + 1) else float(rounded)
     native = np.array([-number if negative else number]).astype(NATIVE[fmt.name])
     return int(native.view(fmt.dtype)[0])

@@ -5,14 +5,27 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
+from hwgen.params import Params
 from hwgen.part import Part
+from hwgen.timing import key_rows, value_rows
+
+
+def key_address(params: Params) -> Shape:
+    """An address in the key buffer's banks: row above fold."""
+    return unsigned(ceil_log2(key_rows(params)) + params.fold_e_bits)
+
+
+def value_address(params: Params) -> Shape:
+    """An address in the value buffer's banks: row above fold."""
+    return unsigned(ceil_log2(value_rows(params)) + params.fold_f_bits)
 
 
 class FeederRow(Part):
     """One bank of the key or value buffer and the cell that reads it for its array row.
 
-    `data` is the element at `address_in`, one cycle later; `address_out` and `side_out` are the inputs, one cycle later,
-    for the row below and for the array row itself. Skew between rows arises here and needs no registers for elements.
+    `data` is the element at `address_in`, one cycle later; `address_out` and `side_out` are the inputs, one cycle
+    later, for the row below and for the array row itself. Skew between rows arises here and needs no registers for
+    elements.
 
     Latency 1 cycle, throughput 1 read and 1 write a cycle. A read returns what was written in earlier cycles.
 

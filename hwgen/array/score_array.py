@@ -1,21 +1,16 @@
 """The score array: rows_e x cols query-stationary cells with the feeders at their left edge."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal, signed, unsigned
+from amaranth.hdl import Module, Mux, Signal, signed
 from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
-from hwgen.array.feeder import FeederRow
+from hwgen.array.feeder import key_address
 from hwgen.array.score_pe import ScorePE
+from hwgen.array.score_row import ScoreRow
 from hwgen.control.tags import score_tag_layout
 from hwgen.params import Params
 from hwgen.part import Part, place
-from hwgen.timing import key_rows
-
-
-def key_address(params: Params):
-    """Shape of an address in the key buffer's banks: row above fold."""
-    return unsigned(ceil_log2(key_rows(params)) + params.fold_e_bits)
 
 
 class TagHop(Part):
@@ -75,51 +70,29 @@ class ScoreArray(Part):
     def elaborate(self, platform):
         m = Module()
         # The cells register their load enables, so what they load waits a cycle too.
-        self._operand, self._elements = Signal.like(self.load_operand), Signal.like(self.load_data)
-        feeders = self._place_feeders(m)
-        cells = [[ScorePE(self._params) for _ in range(self._params.config.cols)] for _ in feeders]
-        for r, row in enumerate(cells):
-            for c, cell in enumerate(row):
-                place(m, f"pe_{r}_{c}", cell)
-                self._connect_cell(m, cells, feeders[r], r, c)
-        for c, cell in enumerate(cells[-1]):
-            m.d.sync += self.sum[c].eq(cell.sum_out)
-        m.d.sync += [self._operand.eq(self.load_operand), self._elements.eq(self.load_data)]
-        last = data.View(score_tag_layout(self._params), feeders[-1].side_out)
+        operand, elements = Signal.like(self.load_operand), Signal.like(self.load_data)
+        m.d.sync += [operand.eq(self.load_operand), elements.eq(self.load_data)]
+        rows = [ScoreRow(self._params) for _ in range(self._params.config.rows_e)]
+        for r, row in enumerate(rows):
+            place(m, f"row_{r}", row)
+            group, lane = divmod(r, self._params.config.beat)
+            m.d.comb += [
+                row.write_enable.eq(self.write_rows[group]),
+                row.write_address.eq(self.write_address),
+                row.write_data.eq(self.write_data[lane]),
+                row.load_columns.eq(Mux(self.load_rows[group], self.load_columns, 0)),
+                row.load_operand.eq(operand),
+                row.load_data.eq(elements[lane]),
+                row.address_in.eq(self.address if r == 0 else rows[r - 1].address_out),
+                row.tag_in.eq(self.tag if r == 0 else rows[r - 1].tag_out),
+                row.sum_in.eq(0 if r == 0 else rows[r - 1].sum_out),
+            ]
+        for c in range(self._params.config.cols):
+            m.d.sync += self.sum[c].eq(rows[-1].sum_out.word_select(c, self._params.qk_bits).as_signed())
+        last = rows[-1].tag_out
         m.d.comb += self.freed.eq(last.valid & last.last_fold & last.visit.key_last)
         self._place_tags(m, last)
         return m
-
-    def _place_feeders(self, m: Module) -> list[FeederRow]:
-        c = self._params.config
-        depth = 1 << key_address(self._params).width
-        feeders = [FeederRow(c.operand_bits, depth, score_tag_layout(self._params).size) for _ in range(c.rows_e)]
-        for r, feeder in enumerate(feeders):
-            place(m, f"feeder_{r}", feeder)
-            m.d.comb += [
-                feeder.write_enable.eq(self.write_rows[r // c.beat]),
-                feeder.write_address.eq(self.write_address),
-                feeder.write_data.eq(self.write_data[r % c.beat]),
-                feeder.address_in.eq(self.address if r == 0 else feeders[r - 1].address_out),
-                feeder.side_in.eq(self.tag.as_value() if r == 0 else feeders[r - 1].side_out),
-            ]
-        return feeders
-
-    def _connect_cell(self, m: Module, cells: list[list[ScorePE]], feeder: FeederRow, r: int, c: int) -> None:
-        config = self._params.config
-        cell = cells[r][c]
-        tag = data.View(score_tag_layout(self._params), feeder.side_out)
-        m.d.comb += [
-            cell.k_in.eq(feeder.data if c == 0 else cells[r][c - 1].k_out),
-            cell.operand_in.eq(
-                Cat(tag.fold, tag.visit.slot, tag.visit.bank) if c == 0 else cells[r][c - 1].operand_out
-            ),
-            cell.load_enable.eq(self.load_rows[r // config.beat] & self.load_columns[c]),
-            cell.load_operand.eq(self._operand),
-            cell.load_data.eq(self._elements[r % config.beat]),
-        ]
-        if r > 0:
-            m.d.comb += cell.sum_in.eq(cells[r - 1][c].sum_out)
 
     def _place_tags(self, m: Module, tag) -> None:
         """Column 0 gets the tag when the last cell's sum is there, each further column a cycle later."""

@@ -1,30 +1,22 @@
 """The value array: rows_f x cols output-stationary cells with the feeders at their left edge."""
 
-from functools import reduce
-from operator import or_
-
-from amaranth.hdl import Cat, Module, Signal, signed, unsigned
+from amaranth.hdl import Cat, Module, Signal, signed
 from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
-from amaranth.utils import ceil_log2
 
-from hwgen.array.feeder import FeederRow
-from hwgen.array.value_pe import SHIFT_BITS, ValuePE
+from hwgen.array.feeder import value_address
+from hwgen.array.value_pe import ValuePE
+from hwgen.array.value_row import ValueRow, weight_layout
 from hwgen.control.tags import lane_tag_layout, value_tag_layout
 from hwgen.params import Params
 from hwgen.part import Part, place
-from hwgen.timing import value_rows
-
-
-def value_address(params: Params):
-    """Shape of an address in the value buffer's banks: row above fold."""
-    return unsigned(ceil_log2(value_rows(params)) + params.fold_f_bits)
 
 
 class FoldWalker(Part):
     """Turns a visit's tag from the lane of column 0 into one value tag and address a fold.
 
-    The first fold leaves in the cycle in which the visit arrives. `free` marks the last fold of a value row's last visit.
+    The first fold leaves in the cycle in which the visit arrives. `free` marks the last fold of a value row's last
+    visit.
     """
 
     def __init__(self, params: Params) -> None:
@@ -75,13 +67,13 @@ class ValueArray(Part):
     Column c's weight and shift are taken in the cycle `c` after the visit's first fold passes `visit`, plus
     FeederRow.LATENCY, and must be held for all folds. Nothing ever stalls.
 
-    Members: visit (tag from the lane of column 0); weight, shift (one a column); write_* (value buffer, `write_rows`
+    Members: visit (tag from the lane of column 0); weights; write_* (value buffer, `write_rows`
     selects groups of `beat` rows); freed (a value row has been read for the last time); busy (a fold is issued);
     done, done_slot (all results of a slot are in the result memories);
     drain_columns (one-hot), drain_address; drain (one value a row, DRAIN_LATENCY cycles later).
     """
 
-    DRAIN_LATENCY = ValuePE.DRAIN_LATENCY + 1
+    DRAIN_LATENCY = ValueRow.DRAIN_LATENCY
 
     def __init__(self, params: Params) -> None:
         self._params = params
@@ -89,8 +81,7 @@ class ValueArray(Part):
         super().__init__(
             {
                 "visit": In(lane_tag_layout(params)),
-                "weight": In(unsigned(c.weight_bits)).array(c.cols),
-                "shift": In(SHIFT_BITS).array(c.cols),
+                "weights": In(data.ArrayLayout(weight_layout(params), c.cols)),
                 "write_rows": In(c.rows_f // c.beat),
                 "write_address": In(value_address(params)),
                 "write_data": In(data.ArrayLayout(signed(c.operand_bits), c.beat)),
@@ -106,56 +97,36 @@ class ValueArray(Part):
 
     def elaborate(self, platform):
         m = Module()
-        # The cells register their selects, so the address waits a cycle too.
-        self._drain_address = Signal.like(self.drain_address)
-        m.d.sync += self._drain_address.eq(self.drain_address)
-        walker = FoldWalker(self._params)
+        p = self._params
+        walker = FoldWalker(p)
         place(m, "walker", walker)
         m.d.comb += [walker.visit.eq(self.visit), self.busy.eq(walker.tag.valid)]
-        feeders = self._place_feeders(m, walker)
-        cells = [[ValuePE(self._params) for _ in range(self._params.config.cols)] for _ in feeders]
-        for r, row in enumerate(cells):
-            for c, cell in enumerate(row):
-                place(m, f"pe_{r}_{c}", cell)
-                self._connect_cell(m, cells, feeders[r], r, c)
-            column_values = [cell.drain for cell in row]
-            m.d.sync += self.drain[r].eq(reduce(or_, column_values))
-        self._done(m, cells[-1][-1])
+        # The cells register their selects, so the address waits a cycle too.
+        drain_address = Signal.like(self.drain_address)
+        m.d.sync += drain_address.eq(self.drain_address)
+        rows = [ValueRow(p) for _ in range(p.config.rows_f)]
+        for r, row in enumerate(rows):
+            place(m, f"row_{r}", row)
+            group, lane = divmod(r, p.config.beat)
+            m.d.comb += [
+                row.write_enable.eq(self.write_rows[group]),
+                row.write_address.eq(self.write_address),
+                row.write_data.eq(self.write_data[lane]),
+                row.drain_columns.eq(self.drain_columns),
+                row.drain_address.eq(drain_address),
+                self.drain[r].eq(row.drain),
+                row.address_in.eq(walker.address if r == 0 else rows[r - 1].address_out),
+                row.tag_in.eq(walker.tag if r == 0 else rows[r - 1].tag_out),
+                row.free_in.eq(walker.free if r == 0 else rows[r - 1].free_out),
+                row.weights_in.eq(self.weights.as_value() if r == 0 else rows[r - 1].weights_out),
+            ]
+        m.d.comb += self.freed.eq(rows[-1].free_out)
+        self._done(m, rows[-1])
         return m
 
-    def _place_feeders(self, m: Module, walker: FoldWalker) -> list[FeederRow]:
-        c = self._params.config
-        depth = 1 << value_address(self._params).width
-        side = value_tag_layout(self._params).size + 1
-        feeders = [FeederRow(c.operand_bits, depth, side) for _ in range(c.rows_f)]
-        for r, feeder in enumerate(feeders):
-            place(m, f"feeder_{r}", feeder)
-            m.d.comb += [
-                feeder.write_enable.eq(self.write_rows[r // c.beat]),
-                feeder.write_address.eq(self.write_address),
-                feeder.write_data.eq(self.write_data[r % c.beat]),
-                feeder.address_in.eq(walker.address if r == 0 else feeders[r - 1].address_out),
-                feeder.side_in.eq(Cat(walker.tag, walker.free) if r == 0 else feeders[r - 1].side_out),
-            ]
-        m.d.comb += self.freed.eq(feeders[-1].side_out[-1])
-        return feeders
-
-    def _connect_cell(self, m: Module, cells: list[list[ValuePE]], feeder: FeederRow, r: int, c: int) -> None:
-        cell = cells[r][c]
-        left = cells[r][c - 1]
-        above = cells[r - 1][c]
-        m.d.comb += [
-            cell.v_in.eq(feeder.data if c == 0 else left.v_out),
-            cell.tag_in.eq(feeder.side_out[:-1] if c == 0 else left.tag_out),
-            cell.weight_in.eq(self.weight[c] if r == 0 else above.weight_out),
-            cell.shift_in.eq(self.shift[c] if r == 0 else above.shift_out),
-            cell.drain_select.eq(self.drain_columns[c]),
-            cell.drain_address.eq(self._drain_address),
-        ]
-
-    def _done(self, m: Module, corner: ValuePE) -> None:
+    def _done(self, m: Module, corner: ValueRow) -> None:
         """The corner cell is the last one; its results are the last to be written."""
-        tag = corner.tag_out
+        tag = corner.last_tag
         for _ in range(ValuePE.RESULT_LATENCY):
             following = Signal(value_tag_layout(self._params))
             m.d.sync += following.eq(tag)

@@ -13,7 +13,8 @@ DEPTH = 4
 
 
 class BlockFork(Part):
-    """One stream of blocks in, `ways` equal streams out, each with a queue of its own so that each goes at its own pace."""
+    """One stream of blocks in, `ways` equal streams out, each with a queue of its own so that each goes at its own
+    pace."""
 
     def __init__(self, params: Params, ways: int) -> None:
         self._layout, self._ways = block_layout(params), ways

@@ -16,7 +16,8 @@ def counters_layout() -> data.StructLayout:
     """Counters since the last `clear`, while a job is in the machine.
 
     cycles: all;  score_busy, value_busy: a fold was issued to the array;  pairs: allowed (query, key) pairs visited;
-    jobs: finished;  score_idle_*, value_idle_*: every other cycle by its cause. For each array busy and idle add up to cycles.
+    jobs: finished;  score_idle_*, value_idle_*: every other cycle by its cause. For each array busy and idle add up
+          to cycles.
     """
     names = ["cycles", "score_busy", "value_busy", "pairs", "jobs"]
     names += [f"{array}_idle_{cause.name.lower()}" for array in ("score", "value") for cause in Cause]

@@ -36,7 +36,8 @@ def step_layout(params: Params) -> data.StructLayout:
 
 
 class DrainWalker(Part):
-    """Walks the queries of every block in order: slot, column, fold, group of rows; one step a cycle while `room` lasts.
+    """Walks the queries of every block in order: slot, column, fold, group of rows; one step a cycle while `room`
+    lasts.
 
     A slot is walked when the value array has said `done`, or at once if it is void. Latency 1 cycle from `done` to its
     first step; throughput 1 step a cycle.
@@ -72,7 +73,7 @@ class DrainWalker(Part):
             m.d.comb += step[name].eq(signal)
         row_end, slot_end = Signal(), Signal()
         m.d.comb += [
-            step.void.eq(step.slot < block.void_slots),
+            step.void.eq((block.keys == 0) | (step.slot < block.void_slots)),
             step.valid.eq(self.block.valid & self.room & (step.void | Array(done)[step.slot])),
             step.first.eq((step.group == 0) & (step.fold == 0)),
             row_end.eq(ends["group"] & ends["fold"]),

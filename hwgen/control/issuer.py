@@ -5,7 +5,7 @@ from amaranth.lib import data, stream
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
-from hwgen.array.score_array import key_address
+from hwgen.array.feeder import key_address
 from hwgen.control.causes import BUSY, CAUSE_BITS, Cause
 from hwgen.control.tags import block_layout, score_tag_layout
 from hwgen.params import OFFSET_BITS, Params
@@ -21,19 +21,21 @@ def head_layout(params: Params, bits: int) -> data.StructLayout:
 
 
 class Issuer(Part):
-    """For each block, for each key, for each live slot: one visit of `visit` cycles, without a gap where nothing is missing.
+    """For each block, for each key, for each live slot: one visit of `visit` cycles, without a gap where nothing is
+    missing.
 
-    Of a causal block only slots that hold a query allowed to see the key are visited: `low` is the first of them, `edge`
-    counts its columns that may not. A visit starts when its operands are there, the slot was last visited at least
-    `timing.hazard_distance` cycles ago and, at the slot's last key, its previous result is drained. Once started
+    Of a causal block only slots that hold a query allowed to see the key are visited: `low` is the first of them,
+    `edge` counts its columns that may not. A visit starts when its operands are there, the slot was last visited at
+    least `timing.hazard_distance` cycles ago and, at the slot's last key, its previous result is drained. Once started
     nothing stops it.
 
     Latency 1 cycle from `block` to the first visit; throughput 1 fold a cycle.
 
-    Members: block; loaded (query banks); key, value (heads of the row buffers), advance (claims both); pending (slots whose
-    result is not drained), finishing and finishing_slot (a slot's last visit starts); tag, address (to the score
-    array); cause (BUSY or why not); pairs (allowed pairs of the visit that starts); empty_done, bank (a block without
-    keys gives its query bank back); more (blocks or jobs are waiting), running (visits happened since the run began).
+    Members: block; loaded (query banks); key, value (heads of the row buffers), advance (claims both); pending (slots
+    whose result is not drained), finishing and finishing_slot (a slot's last visit starts); tag, address (to the score
+    array); cause (BUSY or why not); pairs (allowed pairs of the visit that starts); block_done (the last fold of the
+    block in `bank` is issued), empty_done (likewise, of a block without keys); more (blocks or jobs are waiting),
+    running (visits happened since the run began).
     """
 
     def __init__(self, params: Params) -> None:
@@ -53,6 +55,7 @@ class Issuer(Part):
                 "address": Out(key_address(params)),
                 "cause": Out(CAUSE_BITS),
                 "pairs": Out(params.count_bits),
+                "block_done": Out(1),
                 "empty_done": Out(1),
                 "bank": Out(1),
                 "more": In(1),
@@ -164,7 +167,8 @@ class Issuer(Part):
                     self._edge.eq(Mux(self._leaves, 0, self._edge + block.causal)),
                 ]
         m.d.comb += self.block.ready.eq(~self._active | self._block_end | self.empty_done)
-        with m.If(self._active & self.block.ready):
+        m.d.comb += self.block_done.eq(self._active & self.block.ready)
+        with m.If(self.block_done):
             m.d.sync += self.bank.eq(~self.bank)
         with m.If(self.block.ready):
             payload = self.block.payload

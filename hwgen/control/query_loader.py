@@ -17,9 +17,10 @@ class QueryLoader(Part):
 
     Latency 1 cycle from a beat to the operand memories; throughput 1 beat a cycle.
 
-    Members: block, query; rows, columns, operand, elements (to the score array); lanes (one-hot), lane_address, lane_query (to
-    the lanes, with a row's last beat); mantissa, scale_exponent (a bank each); loaded (bank holds its block); release,
-    release_bank and empty_done, empty_bank (a bank is free again).
+    Members: block, query; rows, columns, operand, elements (to the score array); lanes (one-hot), lane_address,
+    lane_query (to the lanes, with a row's last beat); mantissa, scale_exponent (a bank each); loaded (the bank holds
+    a block that is not wholly issued); issued, issued_bank (now it is); release, release_bank (nobody needs the
+    bank's block any more); empty (the issued block had no keys and so needs no release).
     """
 
     def __init__(self, params: Params) -> None:
@@ -41,8 +42,9 @@ class QueryLoader(Part):
                 "loaded": Out(2),
                 "release": In(1),
                 "release_bank": In(1),
-                "empty_done": In(1),
-                "empty_bank": In(1),
+                "issued": In(1),
+                "issued_bank": In(1),
+                "empty": In(1),
             }
         )
 
@@ -51,8 +53,10 @@ class QueryLoader(Part):
         self._bank, self._active = Signal(), Signal()
         block = self.block.payload
         free, taken = Signal(), Signal()
+        # A bank's operands are read for a while after its block is issued: it is occupied longer than it is loaded.
+        occupied = Signal(2)
         m.d.comb += [
-            free.eq(~Mux(self._bank, self.loaded[1], self.loaded[0])),
+            free.eq(~Mux(self._bank, occupied[1], occupied[0])),
             self.query.ready.eq(self._active),
             taken.eq(self._active & self.query.valid),
         ]
@@ -69,10 +73,13 @@ class QueryLoader(Part):
         with m.If(finished):
             m.d.sync += [self._active.eq(0), self._bank.eq(~self._bank)]
         for i in range(2):
-            with m.If((self.release & (self.release_bank == i)) | (self.empty_done & (self.empty_bank == i))):
+            issued = self.issued & (self.issued_bank == i)
+            with m.If(finished & (self._bank == i)):
+                m.d.sync += [self.loaded[i].eq(1), occupied[i].eq(1)]
+            with m.If(issued):
                 m.d.sync += self.loaded[i].eq(0)
-            with m.Elif(finished & (self._bank == i)):
-                m.d.sync += self.loaded[i].eq(1)
+            with m.If((self.release & (self.release_bank == i)) | (issued & self.empty)):
+                m.d.sync += occupied[i].eq(0)
         return m
 
     def _walk(self, m: Module, taken: Signal) -> Signal:

@@ -12,8 +12,8 @@ JOB_COUNT_BITS = 16
 class RunState(Part):
     """`busy` from a job's acceptance until its last O beat and its LSE are taken; sticky bits until `clear`.
 
-    Members: accepted, finished (a job); lse_waiting; visit (one is issued), running (one was, since `busy` rose); clear;
-    saturated_now, poisoned_now, saturated, poisoned.
+    Members: accepted, finished (a job); lse_waiting; visit (one is issued), running (one was, since `busy` rose);
+    clear; saturated_now, poisoned_now, saturated, poisoned.
     """
 
     def __init__(self, params: Params) -> None:

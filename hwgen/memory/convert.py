@@ -18,7 +18,8 @@ def raw_beat(params: Params) -> data.ArrayLayout:
 def converted_beat(params: Params) -> data.StructLayout:
     """`beat` elements in block fixed point with what belongs to their row.
 
-    exponent: the row's largest exponent field, at least 1; poisoned: the row holds NaN or Inf; last: last beat of the row
+    exponent: the row's largest exponent field, at least 1; poisoned: the row holds NaN or Inf; last: last beat of the
+              row
     """
     return data.StructLayout(
         {

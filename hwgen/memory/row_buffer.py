@@ -14,8 +14,8 @@ from hwgen.part import Part
 class RowBuffer(Part):
     """A ring of `2^row_bits` rows of `folds` folds, spread over the banks in the feeders of an array with `rows` rows.
 
-    Rows enter in order from a block converter; `ready` says that the oldest unclaimed row is complete, `row`, `exponent`
-    and `poisoned` describe it, `advance` claims it, `freed` gives the oldest claimed row's place back.
+    Rows enter in order from a block converter; `ready` says that the oldest unclaimed row is complete, `row`,
+    `exponent` and `poisoned` describe it, `advance` claims it, `freed` gives the oldest claimed row's place back.
 
     Latency 1 cycle from a row's last beat to `ready`; throughput 1 beat a cycle.
     """

@@ -20,7 +20,7 @@ def measure_bare(build: Build, jobs: Sequence[HeadJob]) -> tuple[int, float]:
     folder = Path(tempfile.mkdtemp(prefix="bare-", dir=build.folder))
     try:
         write_inputs(folder, build.params, jobs)
-        command = [program, f"+dir={folder}", f"+jobs={len(jobs)}"]
+        command: list[str | Path] = [program, f"+dir={folder}", f"+jobs={len(jobs)}"]
         cycles, seconds = _run(command, folder).split()[-2:]
         return int(cycles), float(seconds)
     finally:
@@ -36,7 +36,8 @@ def _compile(build: Build) -> Path:
         include = root / "include"
         objects = [*sorted(build.folder.glob("verilated*.o")), build.folder / "Vtop__ALL.a"]
         compiler = "clang++" if shutil.which("clang++") else "g++"
-        command = [compiler, "-Os", "-std=c++20", f"-I{build.folder}", f"-I{include}", f"-I{include / 'vltstd'}"]
+        folders = (build.folder, include, include / "vltstd")
+        command: list[str | Path] = [compiler, "-Os", "-std=c++20", *(f"-I{folder}" for folder in folders)]
         _run([*command, HERE / "bare.cpp", *objects, "-pthread", "-latomic", "-o", program], build.folder)
     return program
 

@@ -9,7 +9,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -99,16 +99,41 @@ def build(params: Params, *, address_bits: int = 18, waves: bool = False, fast: 
 
     Raises MissingTool or SimulationError.
     """
+
+    def sources(folder: Path) -> list[Path]:
+        (folder / "hwgen_core.v").write_text(to_verilog(Core(params), "hwgen_core"))
+        return [folder / "hwgen_core.v", HERE / "testbench.sv"]
+
     key = content_key(params.config.hash(), address_bits, waves, make_arguments(fast))
+    recipe = Recipe(TOP, control_file(params), testbench_parameters(params, address_bits), waves, fast)
+    return Build(cached_build(key, sources, recipe), params)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How Verilog becomes a simulator: top module, Verilator's control file, parameters of the top, options."""
+
+    top: str
+    control: str
+    parameters: Mapping[str, int]
+    waves: bool = False
+    fast: bool = True
+
+
+def cached_build(key: str, sources: Callable[[Path], list[Path]], recipe: Recipe) -> Path:
+    """The folder of a simulator; `sources` writes and names the Verilog if it has to be made.
+
+    Raises MissingTool or SimulationError.
+    """
     folder = cache_folder() / key
     if (folder / "complete").exists():
-        return Build(folder, params)
+        return folder
     doctor.require("verilator", "g++", "make", "perl", "cocotb", "libpython")
     cache_folder().mkdir(parents=True, exist_ok=True)
     # Built beside its place and moved there when complete, so that an interrupted build leaves nothing to trip over.
     work = Path(tempfile.mkdtemp(prefix=f"{key}-", dir=cache_folder()))
     try:
-        _compile(params, work, address_bits, waves, fast)
+        _compile(work, sources(work), recipe)
         (work / "complete").touch()
         with contextlib.suppress(OSError):
             work.rename(folder)
@@ -117,7 +142,7 @@ def build(params: Params, *, address_bits: int = 18, waves: bool = False, fast: 
         raise
     finally:
         shutil.rmtree(work, ignore_errors=True)
-    return Build(folder, params)
+    return folder
 
 
 def content_key(*choices: object) -> str:
@@ -156,23 +181,22 @@ def environment(extra: str = "") -> Iterator[None]:
         os.environ.update(before)
 
 
-def _compile(params: Params, folder: Path, address_bits: int, waves: bool, fast: bool) -> None:
+def _compile(folder: Path, sources: list[Path], recipe: Recipe) -> None:
     from cocotb_tools.runner import VerilatorControlFile, get_runner
 
-    (folder / "hwgen_core.v").write_text(to_verilog(Core(params), "hwgen_core"))
-    (folder / "control.vlt").write_text(control_file(params))
-    runtime = _fetch_runtime(folder, waves)
+    (folder / "control.vlt").write_text(recipe.control)
+    runtime = _fetch_runtime(folder, recipe.waves)
     arguments = ["--no-public-flat-rw", "-Wno-fatal", "-Wno-lint", "-Wno-style", "--x-assign", "0", "--x-initial", "0"]
     arguments += ["--no-timing", "-O3", "--output-split", "20000"]
-    with environment(" ".join(make_arguments(fast))), contextlib.redirect_stdout(io.StringIO()):
+    with environment(" ".join(make_arguments(recipe.fast))), contextlib.redirect_stdout(io.StringIO()):
         try:
             get_runner("verilator").build(
-                sources=[VerilatorControlFile(folder / "control.vlt"), folder / "hwgen_core.v", HERE / "testbench.sv"],
-                parameters=testbench_parameters(params, address_bits),
+                sources=[VerilatorControlFile(folder / "control.vlt"), *sources],
+                parameters=recipe.parameters,
                 build_args=arguments,
-                hdl_toplevel=TOP,
+                hdl_toplevel=recipe.top,
                 build_dir=folder,
-                waves=waves,
+                waves=recipe.waves,
                 always=True,
                 timescale=("1ns", "1ns"),
                 log_file=folder / "build.log",

@@ -4,6 +4,7 @@ import json
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 import cocotb
 from cocotb.clock import Clock
@@ -13,13 +14,13 @@ PERIOD_NS = 2
 
 
 @cocotb.test()
-async def run(dut) -> None:
+async def run(dut: Any) -> None:
     """Fails if the job list is not finished within the limit or a stream broke its handshake."""
     limit = int(os.environ["HWGEN_LIMIT"])
     dut.rst.value = 1
     start = time.perf_counter()
     # The clock toggles below Python, which wakes again when the work is done.
-    cocotb.start_soon(Clock(dut.clk, PERIOD_NS, unit="ns", impl="gpi").start())
+    Clock(dut.clk, PERIOD_NS, unit="ns", impl="gpi").start()
     await ClockCycles(dut.clk, 4)
     dut.rst.value = 0
     await First(RisingEdge(dut.done), Timer(limit * PERIOD_NS, unit="ns"))

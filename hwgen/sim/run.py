@@ -102,7 +102,7 @@ def simulate(
     build: Build,
     jobs: Sequence[HeadJob],
     *,
-    traffic: Traffic = Traffic(),  # noqa: B008 (frozen)
+    traffic: Traffic | None = None,
     trace: bool = False,
     waves: Path | None = None,
 ) -> RunResult:
@@ -110,6 +110,7 @@ def simulate(
 
     Raises SimulationError if the run does not end, breaks a handshake or writes too little.
     """
+    traffic = traffic or Traffic()
     folder = Path(tempfile.mkdtemp(prefix="run-", dir=build.folder))
     try:
         write_inputs(folder, build.params, jobs)
@@ -186,7 +187,8 @@ def _tail(path: Path, lines: int = 20) -> str:
 
 def _collect(folder: Path, params: Params, jobs: Sequence[HeadJob], report: dict) -> RunResult:
     if not report["finished"]:
-        raise SimulationError(f"the run did not end: {report['rows_out']} of {sum(len(j.q) for j in jobs)} rows written")
+        rows = sum(len(head.q) for head in jobs)
+        raise SimulationError(f"the run did not end: {report['rows_out']} of {rows} rows written")
     if report["violated"]:
         raise SimulationError("an output stream changed or withdrew a beat that was not taken")
     beats = _read_outputs(folder / "o.hex", params)
@@ -197,12 +199,13 @@ def _collect(folder: Path, params: Params, jobs: Sequence[HeadJob], report: dict
     heads, first = [], 0
     for head in jobs:
         part = slice(first, first + len(head.q))
-        columns = {name: np.array([entry[name] for entry in lse[part]], dtype=np.int64) for name in ("rm", "rd")}
-        flags = {name: np.array([entry[name] for entry in lse[part]], dtype=bool) for name in ("empty", "poisoned")}
-        heads.append(HeadResult(beats[part], **columns, **flags))
+        names = ("rm", "rd", "empty", "poisoned")
+        rm, rd, empty, poisoned = (np.array([entry[name] for entry in lse[part]]) for name in names)
+        heads.append(HeadResult(beats[part], rm, rd, empty.astype(bool), poisoned.astype(bool)))
         first += len(head.q)
     counters = unpack(counters_layout(), int(report["counters"], 16))
-    return RunResult(heads, counters, report["saturated"], report["poisoned"], report["seconds"], _read_activity(folder))
+    flags = report["saturated"], report["poisoned"]
+    return RunResult(heads, counters, *flags, report["seconds"], _read_activity(folder))
 
 
 def _read_outputs(path: Path, params: Params) -> Codes:

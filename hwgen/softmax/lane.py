@@ -38,8 +38,8 @@ class SoftmaxLane(Part):
     """Running reference, weight and denominator of the queries of `group` columns.
 
     `c = ceil(x)`, `RM' = max(RM, c)`, `SLN = y >> (RM' - c)`, `RD' = (RD >> (RM' - RM)) + SLN`; for the value array
-    `RMV' = max(RMV, c + ev)`, `weight = y >> (RMV' - c - ev)`, `shift = RMV' - RMV`. A key that is not seen gives weight 0
-    and shift 0. Results of a slot's last visit go to a memory that the drain reads.
+    `RMV' = max(RMV, c + ev)`, `weight = y >> (RMV' - c - ev)`, `shift = RMV' - RMV`. A key that is not seen gives
+    weight 0 and shift 0. Results of a slot's last visit go to a memory that the drain reads.
 
     Structure: input register, scale, exponent unit, references (one-cycle loop), shift amounts, two shift stages,
     denominator (LOOP cycles from read to write). Latency LATENCY cycles from `qk` to `weight`; throughput 1.

@@ -16,7 +16,9 @@ from hwgen.softmax.reciprocal import (
 
 
 class NormaliserLane(Part):
-    """`code = round(rnv / RD * 2^exponent)`: nearest even, subnormals kept, too large to infinity; NaN if poisoned, 0 if empty.
+    """`code = round(rnv / RD * 2^exponent)`: nearest even, subnormals kept, too large to infinity; NaN if poisoned.
+
+    An empty query gives 0.
 
     Structure: sign and magnitude, normalise, estimate the quotient with the inverse (never too large, at most 1 too
     small), exact remainder, correction, exponent, rounding shift, packing.

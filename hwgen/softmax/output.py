@@ -40,8 +40,9 @@ class OutputUnit(Part):
     `room` says that the queues have a place for one more step. Latency `latency` cycles from `step` to `o`, 2 to `lse`;
     throughput 1 step a cycle.
 
-    Members: step, room; result_address, result (one a lane, one cycle later); drain_columns, drain_address, drain (the value
-    array's); drained, drained_slot (a slot's values have been read); o, lse; poisoned (a query's result is NaN).
+    Members: step, room; result_address, result (one a lane, one cycle later); drain_columns, drain_address, drain
+    (the value array's); drained, drained_slot (a slot's values have been read); o, lse; poisoned (a query's result is
+    NaN).
     """
 
     def __init__(self, params: Params) -> None:

@@ -45,7 +45,8 @@ def normal_bits(params: Params) -> int:
 def divisor_layout(params: Params) -> data.StructLayout:
     """A query ready to divide by.
 
-    divisor: RD shifted left until its top bit is set;  inverse: at most `2^normal_bits / divisor`, `reciprocal_frac` bits
+    divisor: RD shifted left until its top bit is set;  inverse: at most `2^normal_bits / divisor`, `reciprocal_frac`
+             bits
     exponent: power of two that the quotient of the normalised operands still lacks
     empty, poisoned: there is no quotient
     """
@@ -77,8 +78,8 @@ def normalise_steps(m: Module, value, distances, name: str):
 class Reciprocal(Part):
     """`inverse <= 1 / RD` for every drain step, with what else its query needs, in step with the step's tag.
 
-    Table of 2^7 entries rounded down, then `r' = r + r (1 - d r)` with everything rounded so that r never gets too large.
-    Latency `reciprocal_latency` cycles, throughput 1.
+    Table of 2^7 entries rounded down, then `r' = r + r (1 - d r)` with everything rounded so that r never gets too
+    large. Latency `reciprocal_latency` cycles, throughput 1.
     """
 
     def __init__(self, params: Params) -> None:
@@ -117,7 +118,8 @@ class Reciprocal(Part):
         width = normal_bits(p)
         distances = [1 << i for i in reversed(range(ceil_log2(width)))]
         half = len(distances) // 2
-        first, lead = normalise_steps(m, self.result.rd << (width - n.denominator_bits), distances[:half], "rd_a")
+        rd = self.result.rd.shift_left(width - n.denominator_bits)
+        first, lead = normalise_steps(m, rd, distances[:half], "rd_a")
         second, trail = normalise_steps(m, stages[1].query.divisor, distances[half:], "rd_b")
         # |RNV| = a 2^(A - za), RD = d 2^(D - zd), both a and d in [1/2, 1): the powers meet here, all but za.
         power = (p.config.accumulator_bits - 1) - n.denominator_bits + n.drop - (n.operand_bits - 1)
@@ -139,7 +141,7 @@ class Reciprocal(Part):
         frac = reciprocal_frac(self._params)
         index = before.divisor[-1 - INDEX_BITS : -1]
         entry = Array(Const(value, TABLE_FRAC + 1) for value in table)[index]
-        m.d.sync += after.inverse.eq(entry << (frac - TABLE_FRAC) if frac >= TABLE_FRAC else entry >> (TABLE_FRAC - frac))
+        m.d.sync += after.inverse.eq(entry.shift_left(frac - TABLE_FRAC))
 
     def _newton(self, m: Module, stages: list, i: int) -> None:
         """Two stages: the error `1 - d r` with d rounded up, then `r + r error` rounded down."""

@@ -16,7 +16,8 @@ class ScoreScale(Part):
     `exponent` is the sum of the row exponents and of the scale's. Structure: limb products, their sum, the shift in two
     stages that keep the lost bits as one sticky bit, the rounding.
 
-    Latency LATENCY cycles, throughput 1. `clamped` tells that |x| was too large; a shift to the left clamps anything but 0.
+    Latency LATENCY cycles, throughput 1. `clamped` tells that |x| was too large; a shift to the left clamps anything
+    but 0.
     """
 
     LATENCY = 5

@@ -1,0 +1,170 @@
+"""A simulation and everything that is said about it: cycles, utilisation, bits compared, error."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from golden.bitexact.numerics import SCORE_INTEGER_BITS
+from golden.error import ErrorReport
+from hwgen import __version__, table
+from hwgen.compare import Comparison, compare, golden_results, measure_error
+from hwgen.errors import SimulationError
+from hwgen.inputs import Problem, address_bits
+from hwgen.params import Params
+from hwgen.progress import step
+from hwgen.sim.build import Build, build
+from hwgen.sim.run import RunResult, Traffic, simulate
+
+
+@dataclass(frozen=True)
+class Checked:
+    """One problem, simulated and compared.
+
+    build_seconds: from the configuration to a simulator, next to nothing but the emission if it was built before
+    """
+
+    preset: str
+    params: Params
+    problem: Problem
+    build: Build
+    result: RunResult
+    comparison: Comparison
+    error: ErrorReport
+    build_seconds: float
+
+    @property
+    def cycles(self) -> int:
+        return self.result.counters["cycles"]
+
+    @property
+    def utilisation(self) -> float:
+        return self.result.utilisation(self.params)
+
+    @property
+    def cycles_per_second(self) -> float:
+        return self.cycles / self.result.seconds
+
+    def idle(self) -> dict[str, int]:
+        """Idle cycles of the score array by cause, without the causes that did not occur."""
+        return {cause: cycles for cause, cycles in self.result.idle("score").items() if cycles}
+
+    def require_equal(self) -> None:
+        """Raises SimulationError with the first difference if there is one."""
+        if self.comparison.first is not None:
+            raise SimulationError(f"first difference from the golden model: {self.comparison.first}")
+
+
+def run_checked(
+    preset: str,
+    params: Params,
+    problem: Problem,
+    *,
+    traffic: Traffic = Traffic(),  # noqa: B008 (frozen)
+    trace: bool = False,
+    waves: Path | None = None,
+) -> Checked:
+    """Simulate all heads back to back and compare; says on stderr what takes long.
+
+    Raises InputError, MissingTool, or SimulationError if the run breaks off; a difference in bits raises nothing here.
+    """
+    jobs = problem.jobs(params)
+    bits = address_bits(problem, params)
+    if waves is not None:
+        waves.parent.mkdir(parents=True, exist_ok=True)
+    start = time.perf_counter()
+    with step("generating and building the simulator (once)"):
+        built = build(params, address_bits=bits, waves=waves is not None)
+    build_seconds = time.perf_counter() - start
+    heads = f"{len(jobs)} heads" if len(jobs) > 1 else "1 head"
+    with step(f"simulating {heads}"):
+        result = simulate(built, jobs, traffic=traffic, trace=trace, waves=waves)
+    with step("computing the golden model"):
+        golden = golden_results(jobs, params)
+    with step("comparing"):
+        comparison = compare(result, golden, problem.shape.Hq, params)
+        error = measure_error(result, problem, params)
+    return Checked(preset, params, problem, built, result, comparison, error, build_seconds)
+
+
+def table_rows(checked: Checked) -> list[tuple[str, str]]:
+    """Name and text of every line of the report."""
+    c, shape = checked.comparison, checked.problem.shape
+    idle = ", ".join(f"{cause} {table.count(cycles)}" for cause, cycles in checked.idle().items())
+    parts = ", ".join(f"{name} {table.count(bits)}" for name, (bits, _) in c.by_quantity.items())
+    rows = [
+        ("preset", f"{checked.preset} {checked.params.config.hash()}"),
+        ("input", checked.problem.source),
+        ("shape", _shape_text(checked.problem)),
+        ("cycles", table.count(checked.cycles)),
+        ("utilisation", f"{checked.utilisation:.4f}"),
+        ("score array idle", idle or "never"),
+        ("bits compared", f"{table.count(c.bits)} ({parts})"),
+        ("bits equal", f"{table.count(c.equal)}{' (all)' if c.equal == c.bits else ''}"),
+    ]
+    if c.poisoned:
+        rows.append(("poisoned rows", _poisoned_text(c, shape.B * shape.Hq * shape.L)))
+    if checked.result.saturated:
+        limit = f"+-2^{SCORE_INTEGER_BITS}"
+        rows.append(("saturated", f"scores were clamped to {limit} (base 2): too large for softmax to tell apart"))
+    return [
+        *rows,
+        ("error, max abs", table.three_digits(checked.error.max_abs)),
+        ("error, relative RMSE", table.three_digits(checked.error.relative_rmse)),
+        ("against rounding only", f"{checked.error.ratio:.4f}"),
+        ("simulated cycles/s", table.rate(checked.cycles_per_second)),
+        ("build", f"{checked.build_seconds:.1f} s"),
+    ]
+
+
+def _shape_text(problem: Problem) -> str:
+    s = problem.shape
+    heads = str(s.Hq) if s.Hq == s.Hkv else f"{s.Hq} over {s.Hkv}"
+    text = f"batch {s.B}, heads {heads}, queries {s.L}, keys {s.S}, E {s.E}, F {s.F}"
+    if problem.keys != s.S:
+        text += f", first {problem.keys} keys"
+    if problem.causal:
+        text += ", causal" + (f" offset {problem.offset}" if problem.offset else "")
+    return text
+
+
+def _poisoned_text(comparison: Comparison, rows: int) -> str:
+    """How many queries are NaN, and the first of them."""
+    shown = " ".join(f"({b}, {h}, {p})" for b, h, p in comparison.poisoned_rows)
+    more = " ..." if comparison.poisoned > len(comparison.poisoned_rows) else ""
+    return f"{table.count(comparison.poisoned)} of {table.count(rows)} saw NaN or Inf; (b, h, p): {shown}{more}"
+
+
+def as_json(checked: Checked) -> dict[str, Any]:
+    """The report as one JSON object."""
+    c, problem = checked.comparison, checked.problem
+    counters = checked.result.counters
+    return {
+        "generator": {"name": "hwgen", "version": __version__},
+        "preset": checked.preset,
+        "configuration": asdict(checked.params.config),
+        "configuration_hash": checked.params.config.hash(),
+        "input": problem.source,
+        "shape": problem.shape._asdict(),
+        "scale": problem.scale,
+        "keys": problem.keys,
+        "causal": problem.causal,
+        "offset": problem.offset,
+        "cycles": checked.cycles,
+        "utilisation": checked.utilisation,
+        "pairs": counters["pairs"],
+        "busy": {array: counters[f"{array}_busy"] for array in ("score", "value")},
+        "idle": {array: checked.result.idle(array) for array in ("score", "value")},
+        "bits_compared": c.bits,
+        "bits_equal": c.equal,
+        "first_difference": None if c.first is None else str(c.first),
+        "poisoned_rows": c.poisoned,
+        "first_poisoned_rows": [list(row) for row in c.poisoned_rows],
+        "saturated": checked.result.saturated,
+        "error": {name: table.json_number(value) for name, value in asdict(checked.error).items()},
+        "cycles_per_second": checked.cycles_per_second,
+        "simulation_seconds": checked.result.seconds,
+        "build_seconds": checked.build_seconds,
+    }

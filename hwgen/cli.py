@@ -1,0 +1,248 @@
+"""The command line: what can be asked for, and how errors look.
+
+Only the standard library is imported here; what a verb needs is checked for and then imported when the verb runs, so
+that `hwgen doctor` works where everything else is missing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NoReturn, TypeAlias
+
+from hwgen import __version__, doctor
+from hwgen.errors import HwgenError
+
+GENERATOR = ("python", "amaranth", "yosys", "numpy")
+SIMULATOR = (*GENERATOR, "cocotb", "libpython", "verilator", "g++", "make", "perl")
+PICTURE = ("matplotlib",)
+
+
+class UsageError(HwgenError):
+    """The command line does not make sense."""
+
+
+class _Parser(argparse.ArgumentParser):
+    """Reports a mistake as one line, like every other error."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message} (see {self.prog} --help)")
+
+
+Commands: TypeAlias = "argparse._SubParsersAction[_Parser]"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one verb; gives the exit status.
+
+    0: done;  1: the simulation failed or disagreed with the golden model;  2: wrong usage, configuration or input, or a
+    missing tool;  130: interrupted. `--help` and `--version` end the program themselves.
+    """
+    try:
+        arguments = _parser().parse_args(argv)
+        return int(arguments.run(arguments))
+    except HwgenError as error:
+        return _fail(str(error), error.exit_status)
+    except KeyboardInterrupt:
+        return _fail("interrupted", 130)
+    except BrokenPipeError:
+        # Whoever read the output has left; Python would complain once more when it closes the stream.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        return _fail(f"{where}{error.strerror or error}", 2)
+
+
+def _fail(text: str, status: int) -> int:
+    for line in text.splitlines():
+        print(f"hwgen: {line}", file=sys.stderr)
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="hwgen",
+        description="Generator of a streaming one-pass attention accelerator, checked bit for bit in simulation.",
+        epilog="example:\n  hwgen demo\n\nEach command explains itself: hwgen sim --help",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"hwgen {__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    for add in (_add_generate, _add_sim, _add_demo, _add_bench, _add_presets, _add_doctor):
+        add(commands)
+    return parser
+
+
+def _add(
+    commands: Commands,
+    name: str,
+    text: str,
+    examples: Sequence[str],
+    run: Callable[[argparse.Namespace], int],
+) -> argparse.ArgumentParser:
+    """A verb with its one-line help, its examples and what runs it."""
+    head = "example" if len(examples) == 1 else "examples"
+    command = commands.add_parser(
+        name,
+        help=text,
+        description=text[0].upper() + text[1:] + ".",
+        epilog="\n  ".join((f"{head}:", *examples)),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    command.set_defaults(run=run)
+    return command
+
+
+def _add_configuration(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--preset", required=True, metavar="NAME", help="a configuration of `hwgen presets`")
+    command.add_argument(
+        "--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help="change parameters of the preset"
+    )
+
+
+def _add_generate(commands: Commands) -> None:
+    command = _add(
+        commands,
+        "generate",
+        "write a core as Verilog, and a description of its ports and figures as JSON",
+        ("hwgen generate --preset sim -o build", "hwgen generate --preset sim --set cols=8 slots=16 -o build"),
+        _generate,
+    )
+    _add_configuration(command)
+    command.add_argument("-o", dest="folder", type=Path, required=True, metavar="DIR", help="folder for both files")
+
+
+def _add_sim(commands: Commands) -> None:
+    command = _add(
+        commands,
+        "sim",
+        "run attention on the simulated core and compare every bit with the golden model",
+        (
+            "hwgen sim --preset tiny --shape 1,2,16,40 --causal --offset 24",
+            "hwgen sim --preset demo --input heads.npz --picture heads.png",
+        ),
+        _sim,
+    )
+    _add_configuration(command)
+    data = command.add_argument_group("data")
+    text = (
+        "arrays q (B,Hq,L,E), k (B,Hkv,S,E), v (B,Hkv,S,F) of float16, float32 or bfloat16, rounded to the preset's "
+        "input format if that is another; query head h uses key/value head h // (Hq / Hkv)"
+    )
+    data.add_argument("--input", type=Path, metavar="FILE.npz", help=text)
+    data.add_argument("--shape", type=_shape, metavar="B,H,L,S", help="size of random data if there is no --input")
+    data.add_argument("--seed", type=int, default=1, metavar="N", help="of random data and random pauses (default 1)")
+    data.add_argument("--scale", type=float, metavar="X", help="factor on the scores (default 1/sqrt(E))")
+    data.add_argument("--causal", action="store_true", help="query i sees keys j <= i + offset only")
+    data.add_argument("--offset", type=int, default=0, metavar="N", help="of --causal, may be negative (default 0)")
+    data.add_argument("--key-length", type=int, metavar="N", help="only the first N keys exist (default all)")
+    traffic = command.add_argument_group("traffic")
+    traffic.add_argument("--idle", type=_pauses, default=0, metavar="N", help="sources pause in N of 256 cycles")
+    traffic.add_argument("--stall", type=_pauses, default=0, metavar="N", help="sinks refuse in N of 256 cycles")
+    results = command.add_argument_group("results")
+    results.add_argument("--waves", type=Path, metavar="FILE", help="write all signals as a VCD file (slow, large)")
+    results.add_argument("--picture", type=Path, metavar="FILE.png", help="draw activity and the first head's weights")
+    results.add_argument("--json", action="store_true", help="print one JSON object instead of the table")
+
+
+def _add_demo(commands: Commands) -> None:
+    command = _add(
+        commands,
+        "demo",
+        "generate, simulate and check a small core on 72 attention heads of a trained sentence encoder",
+        ("hwgen demo",),
+        _demo,
+    )
+    default = Path("build/demo")
+    command.add_argument("-o", dest="folder", type=Path, default=default, metavar="DIR", help=f"default {default}")
+    command.add_argument("--json", action="store_true", help="print one JSON object instead of the table")
+
+
+def _add_bench(commands: Commands) -> None:
+    command = _add(
+        commands,
+        "bench",
+        "measure utilisation, simulation speed and emission against their targets",
+        ("hwgen bench -o build/bench.json", "hwgen bench --quick"),
+        _bench,
+    )
+    default = Path("build/bench.json")
+    command.add_argument("-o", dest="file", type=Path, default=default, metavar="FILE", help=f"default {default}")
+    command.add_argument("--quick", action="store_true", help="small presets and short sequences, no targets")
+
+
+def _add_presets(commands: Commands) -> None:
+    command = _add(commands, "presets", "list the supported configurations", ("hwgen presets",), _presets)
+    command.add_argument("--json", action="store_true", help="print JSON instead of the table")
+
+
+def _add_doctor(commands: Commands) -> None:
+    text = "look for the tools hwgen uses and say how to get those that are missing"
+    command = _add(commands, "doctor", text, ("hwgen doctor",), _doctor)
+    command.add_argument("--json", action="store_true", help="print JSON instead of the table")
+
+
+def _shape(text: str) -> tuple[int, ...]:
+    """Four sizes from 1 on."""
+    sizes = tuple(int(word) if word.strip().isdecimal() else 0 for word in text.split(","))
+    if len(sizes) != 4 or 0 in sizes:
+        raise argparse.ArgumentTypeError(f"expected four sizes B,H,L,S from 1 on, not {text!r}")
+    return sizes
+
+
+def _pauses(text: str) -> int:
+    """A number of cycles in 256; at 256 nothing would ever move."""
+    if not text.isdecimal() or int(text) > 255:
+        raise argparse.ArgumentTypeError(f"expected a whole number 0 .. 255, not {text!r}")
+    return int(text)
+
+
+def _generate(arguments: argparse.Namespace) -> int:
+    doctor.require(*GENERATOR)
+    from hwgen import commands
+
+    return commands.generate(arguments.preset, arguments.set, arguments.folder)
+
+
+def _sim(arguments: argparse.Namespace) -> int:
+    if arguments.input and arguments.shape:
+        raise UsageError("--shape is for random data; the arrays of --input have their own")
+    doctor.require(*SIMULATOR, *(PICTURE if arguments.picture else ()))
+    from hwgen import commands
+
+    return commands.sim(commands.SimRequest.of(arguments))
+
+
+def _demo(arguments: argparse.Namespace) -> int:
+    doctor.require(*SIMULATOR, *PICTURE)
+    from hwgen import commands
+
+    return commands.demo(arguments.folder, arguments.json)
+
+
+def _bench(arguments: argparse.Namespace) -> int:
+    doctor.require(*SIMULATOR)
+    from hwgen import bench
+
+    return bench.run(arguments.file, arguments.quick)
+
+
+def _presets(arguments: argparse.Namespace) -> int:
+    doctor.require("python", "amaranth", "numpy")
+    from hwgen import commands
+
+    return commands.presets(arguments.json)
+
+
+def _doctor(arguments: argparse.Namespace) -> int:
+    return doctor.report(arguments.json)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

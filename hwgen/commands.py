@@ -1,0 +1,199 @@
+"""What the verbs of the command line do; `hwgen.cli` has checked that their tools are there."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from hwgen import table
+from hwgen.checked import Checked, as_json, run_checked, table_rows
+from hwgen.config import parse_assignments
+from hwgen.core import Core
+from hwgen.describe import TOP, describe
+from hwgen.emit import to_verilog
+from hwgen.inputs import Problem, make_problem, random_tensors, read_tensors
+from hwgen.params import Params
+from hwgen.presets import PRESETS, preset
+from hwgen.progress import step
+from hwgen.sim.run import Traffic
+
+DEMO_HEAD = (3, 2)
+"""Layer and head of the demo's picture, counted from 0: its weights follow the clauses of the text."""
+
+
+def configured(name: str, assignments: Sequence[str]) -> Params:
+    """The preset with its changes. Raises ConfigError."""
+    return Params(preset(name).replace(parse_assignments(assignments)))
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file so that nobody ever sees half of it; makes its folder."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        part.write_text(text, encoding="utf-8")
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def generate(name: str, assignments: Sequence[str], folder: Path) -> int:
+    """Write `<name>.v` and `<name>.json`; the same configuration gives the same bytes."""
+    params = configured(name, assignments)
+    start = time.perf_counter()
+    with step("generating"):
+        core = Core(params)
+        verilog = to_verilog(core, TOP)
+    seconds = time.perf_counter() - start
+    facts = describe(params, core, verilog, name)
+    write_text(folder / f"{name}.v", verilog)
+    write_text(folder / f"{name}.json", to_json(facts))
+    print(table.pairs(_generate_rows(facts, seconds, folder)))
+    return 0
+
+
+def _generate_rows(facts: dict[str, Any], seconds: float, folder: Path) -> list[tuple[str, str]]:
+    c, bits = facts["configuration"], facts["on_chip_bits"]
+    arrays = f"score {c['rows_e']}x{c['cols']}, value {c['rows_f']}x{c['cols']}, {c['slots']} slots"
+    size = f"{facts['verilog']['modules']} modules, {table.count(facts['verilog']['bytes'])} bytes"
+    return [
+        ("preset", f"{facts['preset']} {facts['configuration_hash']}"),
+        ("arrays", arrays),
+        ("softmax lanes", str(facts["softmax_lanes"])),
+        ("head dimensions", f"E {c['head_e']}, F {c['head_f']}"),
+        ("MACs/cycle", table.count(facts["macs_per_cycle"])),
+        ("multipliers", table.count(facts["multipliers"]["total"])),
+        ("on-chip bits", table.count(bits["total"])),
+        ("Verilog", f"{size} in {seconds:.1f} s"),
+        ("written", str(folder / f"{facts['preset']}.v")),
+        ("", str(folder / f"{facts['preset']}.json")),
+    ]
+
+
+def to_json(value: object) -> str:
+    """JSON as files and `--json` show it."""
+    return json.dumps(value, indent=2, allow_nan=False) + "\n"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SimRequest:
+    """The arguments of `hwgen sim`, under the names they have there."""
+
+    preset: str
+    set: Sequence[str] = ()
+    input: Path | None = None
+    shape: tuple[int, int, int, int] | None = None
+    seed: int = 1
+    scale: float | None = None
+    causal: bool = False
+    offset: int = 0
+    key_length: int | None = None
+    idle: int = 0
+    stall: int = 0
+    waves: Path | None = None
+    picture: Path | None = None
+    json: bool = False
+
+    @classmethod
+    def of(cls, arguments: argparse.Namespace) -> SimRequest:
+        return cls(**{name: value for name, value in vars(arguments).items() if name != "run"})
+
+    def problem(self, params: Params) -> Problem:
+        """The tensors and masks asked for; without data two blocks of random queries over as many keys."""
+        if self.input is not None:
+            tensors, source = read_tensors(self.input, params)
+        else:
+            shape = self.shape or (1, 1, 2 * params.block, 2 * params.block)
+            tensors = random_tensors(shape, self.seed, params)
+            source = f"random N(0, 1), seed {self.seed}, {params.input.name}"
+        masks = {"causal": self.causal, "offset": self.offset, "key_length": self.key_length}
+        return make_problem(tensors, source, params, scale=self.scale, **masks)  # type: ignore[arg-type]
+
+
+def sim(request: SimRequest) -> int:
+    """Simulate, compare, report; raises SimulationError behind the report if a bit differs."""
+    params = configured(request.preset, request.set)
+    problem = request.problem(params)
+    traffic = Traffic(request.seed, request.idle, request.stall)
+    trace = request.picture is not None
+    checked = run_checked(request.preset, params, problem, traffic=traffic, trace=trace, waves=request.waves)
+    rows = table_rows(checked)
+    for name, path in (("picture", request.picture), ("waves", request.waves)):
+        if path is not None:
+            rows.append((name, str(path)))
+    if request.picture is not None:
+        _draw(request.picture, checked)
+    _print_report(checked, rows, request.json)
+    checked.require_equal()
+    return 0
+
+
+def _print_report(checked: Checked, rows: Sequence[tuple[str, str]], json_wanted: bool) -> None:
+    if json_wanted:
+        print(to_json(as_json(checked)), end="")
+    else:
+        print(table.pairs(rows))
+
+
+def _draw(path: Path, checked: Checked, **options: Any) -> None:
+    from hwgen.picture import draw
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with step("drawing"):
+        draw(path, checked, **options)
+
+
+def demo(folder: Path, json_wanted: bool) -> int:
+    """Every attention head of a small encoder on one paragraph, back to back; every bit compared."""
+    from golden.data import load_minilm
+
+    params = configured("demo", ())
+    data = load_minilm()
+    tensors = {"q": data.q, "k": data.k, "v": data.v}
+    source = "all-MiniLM-L6-v2 on a paragraph of 48 tokens: 6 layers of 12 heads, bf16"
+    checked = run_checked("demo", params, make_problem(tensors, source, params), trace=True)
+    layer, head = DEMO_HEAD
+    title = f"Attention weights, layer {layer + 1}, head {head + 1}"
+    _draw(folder / "demo.png", checked, head=layer * len(data.q[0]) + head, tokens=data.tokens, title=title)
+    write_text(folder / "demo.json", to_json(as_json(checked)))
+    written = [("written", str(folder / "demo.png")), ("", str(folder / "demo.json"))]
+    _print_report(checked, [*table_rows(checked), *written], json_wanted)
+    checked.require_equal()
+    return 0
+
+
+def presets(json_wanted: bool) -> int:
+    """All presets with what they are for."""
+    facts = [_preset_facts(name) for name in PRESETS]
+    if json_wanted:
+        print(to_json(facts), end="")
+        return 0
+    header = ("preset", "score", "value", "slots", "lanes", "E", "F", "queries", "MACs/cycle", "formats", "purpose")
+    rows = []
+    for fact in facts:
+        c = fact["configuration"]
+        arrays = (f"{c['rows_e']}x{c['cols']}", f"{c['rows_f']}x{c['cols']}")
+        counts = (c["slots"], fact["softmax_lanes"], c["head_e"], c["head_f"], fact["queries_per_block"])
+        formats = f"{c['in_format']}, {c['out_format']}"
+        macs = table.count(fact["macs_per_cycle"])
+        rows.append((fact["preset"], *arrays, *map(str, counts), macs, formats, fact["purpose"]))
+    print(table.columns(header, rows, left=("formats", "purpose")))
+    return 0
+
+
+def _preset_facts(name: str) -> dict[str, Any]:
+    params = Params(PRESETS[name].config)
+    return {
+        "preset": name,
+        "purpose": PRESETS[name].purpose,
+        "configuration": asdict(params.config),
+        "softmax_lanes": params.lanes,
+        "queries_per_block": params.block,
+        "macs_per_cycle": params.macs,
+    }

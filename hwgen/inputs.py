@@ -1,0 +1,198 @@
+"""What the command line feeds the simulated core: tensors from a file or at random, checked against a preset."""
+
+from __future__ import annotations
+
+import math
+import zipfile
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from golden.bitexact import Job
+from golden.exact import Shape, check_shapes
+from golden.formats import BF16, FP16, FP32, CodeArray, FloatFormat, decode, encode
+from hwgen.errors import InputError
+from hwgen.params import LENGTH_BITS, Params
+from hwgen.sim.run import HeadJob
+
+NAMES = ("q", "k", "v")
+MAX_LENGTH = 1 << (LENGTH_BITS - 1)
+
+MAX_JOBS = (1 << 16) - 1
+"""Heads the testbench counts in one run."""
+
+MAX_ADDRESS_BITS = 24
+"""log2 of the beats a simulated memory may hold; each takes 16 bytes of the simulator's memory, five times."""
+
+STORED = {np.dtype(np.float16): FP16, np.dtype(np.float32): FP32, np.dtype("V2"): BF16}
+"""Formats by the type NumPy gives a stored array; a bfloat16 of ml_dtypes is stored as two bytes without meaning."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Problem:
+    """One attention problem in codes of the preset's input format.
+
+    q (B, Hq, L, E), k (B, Hkv, S, E), v (B, Hkv, S, F);  source: where they come from, in words
+    scale: factor on the scores;  query i sees key j iff j < keys and, if causal, j <= i + offset
+    """
+
+    q: CodeArray
+    k: CodeArray
+    v: CodeArray
+    source: str
+    scale: float
+    keys: int
+    causal: bool = False
+    offset: int = 0
+
+    @property
+    def shape(self) -> Shape:
+        return check_shapes(self.q, self.k, self.v)
+
+    def jobs(self, params: Params) -> list[HeadJob]:
+        """One job a query head, in the order of (B, Hq). Raises InputError for a scale the core cannot hold."""
+        try:
+            code = params.numerics.encode_scale(self.scale)
+        except ValueError as error:
+            raise InputError(str(error)) from None
+        job = Job(scale=code, keys=self.keys, causal=self.causal, offset=self.offset)
+        shape = self.shape
+        group = shape.Hq // shape.Hkv
+        jobs = []
+        for b in range(shape.B):
+            # Heads of a group name the same arrays, of which the simulated memory then holds one copy.
+            shared = [(self.k[b, g], self.v[b, g]) for g in range(shape.Hkv)]
+            jobs += [HeadJob(self.q[b, h], *shared[h // group], job) for h in range(shape.Hq)]
+        return jobs
+
+
+def make_problem(
+    tensors: Mapping[str, CodeArray],
+    source: str,
+    params: Params,
+    *,
+    scale: float | None = None,
+    causal: bool = False,
+    offset: int = 0,
+    key_length: int | None = None,
+) -> Problem:
+    """A problem that fits the core. `scale` defaults to 1/sqrt(E), `key_length` to all keys.
+
+    Raises InputError if shapes do not agree with each other or with the preset, or a number is out of range.
+    """
+    shape = _checked_shape(tensors, params)
+    keys = shape.S if key_length is None else key_length
+    if not 0 <= keys <= shape.S:
+        raise InputError(f"the key length must lie in 0 .. {shape.S} (the rows of k), not {keys}")
+    if abs(offset) > MAX_LENGTH:
+        raise InputError(f"the causal offset must lie in -{MAX_LENGTH} .. {MAX_LENGTH}, not {offset}")
+    factor = 1 / math.sqrt(shape.E) if scale is None else scale
+    codes = {name: tensors[name] for name in NAMES}
+    return Problem(**codes, source=source, scale=factor, keys=keys, causal=causal, offset=offset)
+
+
+def _checked_shape(tensors: Mapping[str, CodeArray], params: Params) -> Shape:
+    try:
+        shape = check_shapes(*(tensors[name] for name in NAMES))
+    except ValueError as error:
+        raise InputError(str(error)) from None
+    c = params.config
+    for name, got, want, key in (("q and k", shape.E, c.head_e, "head_e"), ("v", shape.F, c.head_f, "head_f")):
+        if got != want:
+            raise InputError(f"{name} must have head dimension {want} (the core's {key}), not {got}")
+    for what, size in (("batch entry", shape.B), ("query", shape.L), ("key", shape.S)):
+        if size == 0:
+            raise InputError(f"there must be at least one {what}, got {_shapes(tensors)}")
+    if max(shape.L, shape.S) > MAX_LENGTH:
+        raise InputError(f"sequences can have up to {MAX_LENGTH} rows, got {_shapes(tensors)}")
+    if shape.B * shape.Hq > MAX_JOBS:
+        raise InputError(f"one run takes up to {MAX_JOBS} heads, got {shape.B * shape.Hq}")
+    return shape
+
+
+def _shapes(tensors: Mapping[str, CodeArray]) -> str:
+    return ", ".join(f"{name} {tensors[name].shape}" for name in NAMES)
+
+
+def address_bits(problem: Problem, params: Params) -> int:
+    """log2 of the beats the simulated memories must hold, at least 18. Raises InputError if that is too many."""
+    c, shape = params.config, problem.shape
+    beats = (
+        problem.q.size // c.beat,
+        problem.k.size // c.beat,
+        problem.v.size // c.beat,
+        shape.B * shape.Hq * shape.L * max(1, shape.F // c.out_beat),
+    )
+    bits = max(18, max(beats).bit_length())
+    if bits > MAX_ADDRESS_BITS:
+        raise InputError(
+            f"the tensors take {max(beats)} beats of a simulated memory, which holds {1 << MAX_ADDRESS_BITS}"
+        )
+    return bits
+
+
+def random_tensors(shape: tuple[int, int, int, int], seed: int, params: Params) -> dict[str, CodeArray]:
+    """Normally distributed q, k and v for B, H, L, S; the same seed gives the same numbers."""
+    c = params.config
+    b, h, length, keys = shape
+    rng = np.random.default_rng(seed)
+    sizes = {"q": (b, h, length, c.head_e), "k": (b, h, keys, c.head_e), "v": (b, h, keys, c.head_f)}
+    return {name: encode(rng.standard_normal(size), params.input) for name, size in sizes.items()}
+
+
+def read_tensors(path: Path, params: Params) -> tuple[dict[str, CodeArray], str]:
+    """q, k and v of an npz file in codes of the preset's input format, and how they got there.
+
+    Raises InputError for a file that cannot be read, lacks an array, or holds one of an unknown type.
+    """
+    arrays = _load(path)
+    missing = [name for name in NAMES if name not in arrays]
+    if missing:
+        there = ", ".join(sorted(arrays)) or "nothing"
+        raise InputError(f"{path}: no array called {' or '.join(missing)}; there is {there}")
+    codes, stored = {}, []
+    for name in NAMES:
+        fmt = STORED.get(arrays[name].dtype.newbyteorder("="))
+        if fmt is None:
+            raise InputError(f"{path}: {name} must be float16, float32 or bfloat16, not {arrays[name].dtype}")
+        codes[name] = to_codes(arrays[name], fmt, params.input)
+        stored.append(fmt)
+    return codes, f"{path.name}: {_conversion(stored, params.input)}"
+
+
+def _load(path: Path) -> dict[str, NDArray[Any]]:
+    """The arrays called q, k and v, and the names of all others with an empty array."""
+    try:
+        with path.open("rb") as stream:
+            file = np.load(stream, allow_pickle=False)
+            if not isinstance(file, np.lib.npyio.NpzFile):
+                raise InputError(f"{path}: one bare array; expected an npz file with arrays {', '.join(NAMES)}")
+            return {name: file[name] if name in NAMES else np.empty(0) for name in file.files}
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except (OSError, ValueError, EOFError, RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
+        reason = getattr(error, "strerror", None) or str(error).partition("\n")[0] or type(error).__name__
+        raise InputError(f"{path}: not a readable npz file: {reason}") from None
+
+
+def to_codes(array: NDArray[Any], stored: FloatFormat, wanted: FloatFormat) -> CodeArray:
+    """Codes of `wanted` for an array as NumPy loads it; bfloat16 arrives as two bytes an element."""
+    native = array.astype(array.dtype.newbyteorder("="), copy=False)
+    if stored is BF16:
+        codes = np.ascontiguousarray(native).view(np.uint16)
+        return codes if wanted is BF16 else encode(decode(codes, BF16), wanted)
+    return encode(native, wanted)
+
+
+def _conversion(stored: list[FloatFormat], wanted: FloatFormat) -> str:
+    """In words, what happened to the numbers on their way into the core's format."""
+    names = list(dict.fromkeys(fmt.name for fmt in stored))
+    if names == [wanted.name]:
+        return f"{wanted.name} as stored"
+    widens = all(f.mantissa_bits <= wanted.mantissa_bits and f.exponent_bits <= wanted.exponent_bits for f in stored)
+    return f"{' and '.join(names)} {'widened' if widens else 'rounded'} to {wanted.name}"

@@ -1,0 +1,1 @@
+"""cocotb tests of the emitted Verilog in Verilator."""

@@ -1,0 +1,17 @@
+"""Block conversion as emitted, against the golden conversion."""
+
+from pathlib import Path
+
+import pytest
+
+from hwgen.memory.convert import BlockConverter
+from rtl_tests.harness.configurations import params
+from rtl_tests.harness.unit import run_unit
+
+
+@pytest.mark.parametrize("name", ["base", "fp16", "fp32", "narrow_operands", "wide_beats"])
+@pytest.mark.parametrize("idle,stall", [(0.0, 0.0), (0.4, 0.0), (0.0, 0.4), (0.3, 0.3)])
+def test_block_converter(name: str, idle: float, stall: float, tmp_path: Path) -> None:
+    core = params(name)
+    part = BlockConverter(core, core.config.head_e)
+    run_unit(part, "rtl_tests.unit.cocotb_block_converter", tmp_path, {"CORE": name, "IDLE": idle, "STALL": stall})
