@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from hwgen.emit import to_verilog
 from hwgen.part import Part
@@ -14,8 +15,14 @@ from hwgen.sim.build import Recipe, cached_build, content_key, environment
 TOP = "unit"
 
 
-def run_unit(part: Part, module: str, folder: Path, settings: Mapping[str, object] | None = None) -> None:
-    """Emit `part` as module `unit`, verilate it with its ports visible, run the cocotb tests in Python module `module`.
+def run_unit(
+    part: type[Part],
+    arguments: Sequence[Any],
+    module: str,
+    folder: Path,
+    settings: Mapping[str, object] | None = None,
+) -> None:
+    """Emit `part(*arguments)` as module `unit`, verilate it with its ports visible, run the cocotb tests in `module`.
 
     settings reach the tests as environment variables. Fails if one of the tests fails or none ran.
     """
@@ -23,11 +30,11 @@ def run_unit(part: Part, module: str, folder: Path, settings: Mapping[str, objec
     from cocotb_tools.runner import get_runner
 
     def sources(work: Path) -> list[Path]:
-        (work / "unit.v").write_text(to_verilog(part, TOP))
+        (work / "unit.v").write_text(to_verilog(part(*arguments), TOP))
         return [work / "unit.v"]
 
     control = f'`verilator_config\npublic_flat_rw -module "{TOP}" -port "*"\n'
-    build = cached_build(content_key(part.identity), sources, Recipe(TOP, control, {}, fast=False))
+    build = cached_build(content_key(part.__qualname__, *arguments), sources, Recipe(TOP, control, {}, fast=False))
     results = folder / "results.xml"
     extra = {name: str(value) for name, value in (settings or {}).items()}
     with environment(), contextlib.redirect_stdout(io.StringIO()):

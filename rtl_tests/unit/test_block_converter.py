@@ -13,5 +13,5 @@ from rtl_tests.harness.unit import run_unit
 @pytest.mark.parametrize("idle,stall", [(0.0, 0.0), (0.4, 0.0), (0.0, 0.4), (0.3, 0.3)])
 def test_block_converter(name: str, idle: float, stall: float, tmp_path: Path) -> None:
     core = params(name)
-    part = BlockConverter(core, core.config.head_e)
-    run_unit(part, "rtl_tests.unit.cocotb_block_converter", tmp_path, {"CORE": name, "IDLE": idle, "STALL": stall})
+    settings = {"CORE": name, "IDLE": idle, "STALL": stall}
+    run_unit(BlockConverter, (core, core.config.head_e), "rtl_tests.unit.cocotb_block_converter", tmp_path, settings)
