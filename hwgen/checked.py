@@ -78,8 +78,7 @@ def run_checked(
     with step("generating and building the simulator (once)"):
         built = build(params, address_bits=bits, waves=waves is not None)
     build_seconds = time.perf_counter() - start
-    heads = f"{len(jobs)} heads" if len(jobs) > 1 else "1 head"
-    with step(f"simulating {heads}"):
+    with step(f"simulating {len(jobs)} head{'s' * (len(jobs) > 1)}"):
         result = simulate(built, jobs, traffic=traffic, trace=trace, waves=waves)
     with step("computing the golden model"):
         golden = golden_results(jobs, params)
@@ -139,19 +138,9 @@ def _poisoned_text(comparison: Comparison, rows: int) -> str:
 
 def as_json(checked: Checked) -> dict[str, Any]:
     """The report as one JSON object."""
-    c, problem = checked.comparison, checked.problem
+    c = checked.comparison
     counters = checked.result.counters
-    return {
-        "generator": {"name": "hwgen", "version": __version__},
-        "preset": checked.preset,
-        "configuration": asdict(checked.params.config),
-        "configuration_hash": checked.params.config.hash(),
-        "input": problem.source,
-        "shape": problem.shape._asdict(),
-        "scale": problem.scale,
-        "keys": problem.keys,
-        "causal": problem.causal,
-        "offset": problem.offset,
+    return _request_facts(checked) | {
         "cycles": checked.cycles,
         "utilisation": checked.utilisation,
         "pairs": counters["pairs"],
@@ -167,4 +156,21 @@ def as_json(checked: Checked) -> dict[str, Any]:
         "cycles_per_second": checked.cycles_per_second,
         "simulation_seconds": checked.result.seconds,
         "build_seconds": checked.build_seconds,
+    }
+
+
+def _request_facts(checked: Checked) -> dict[str, Any]:
+    """What was asked for."""
+    problem = checked.problem
+    return {
+        "generator": {"name": "hwgen", "version": __version__},
+        "preset": checked.preset,
+        "configuration": asdict(checked.params.config),
+        "configuration_hash": checked.params.config.hash(),
+        "input": problem.source,
+        "shape": problem.shape._asdict(),
+        "scale": problem.scale,
+        "keys": problem.keys,
+        "causal": problem.causal,
+        "offset": problem.offset,
     }

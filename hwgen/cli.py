@@ -130,6 +130,17 @@ def _add_sim(commands: Commands) -> None:
         _sim,
     )
     _add_configuration(command)
+    _add_data(command)
+    traffic = command.add_argument_group("traffic")
+    traffic.add_argument("--idle", type=_pauses, default=0, metavar="N", help="sources pause in N of 256 cycles")
+    traffic.add_argument("--stall", type=_pauses, default=0, metavar="N", help="sinks refuse in N of 256 cycles")
+    results = command.add_argument_group("results")
+    results.add_argument("--waves", type=Path, metavar="FILE", help="write all signals as a VCD file (slow, large)")
+    results.add_argument("--picture", type=Path, metavar="FILE.png", help="draw activity and the first head's weights")
+    results.add_argument("--json", action="store_true", help="print one JSON object instead of the table")
+
+
+def _add_data(command: argparse.ArgumentParser) -> None:
     data = command.add_argument_group("data")
     text = (
         "arrays q (B,Hq,L,E), k (B,Hkv,S,E), v (B,Hkv,S,F) of float16, float32 or bfloat16, rounded to the preset's "
@@ -142,13 +153,6 @@ def _add_sim(commands: Commands) -> None:
     data.add_argument("--causal", action="store_true", help="query i sees keys j <= i + offset only")
     data.add_argument("--offset", type=int, default=0, metavar="N", help="of --causal, may be negative (default 0)")
     data.add_argument("--key-length", type=int, metavar="N", help="only the first N keys exist (default all)")
-    traffic = command.add_argument_group("traffic")
-    traffic.add_argument("--idle", type=_pauses, default=0, metavar="N", help="sources pause in N of 256 cycles")
-    traffic.add_argument("--stall", type=_pauses, default=0, metavar="N", help="sinks refuse in N of 256 cycles")
-    results = command.add_argument_group("results")
-    results.add_argument("--waves", type=Path, metavar="FILE", help="write all signals as a VCD file (slow, large)")
-    results.add_argument("--picture", type=Path, metavar="FILE.png", help="draw activity and the first head's weights")
-    results.add_argument("--json", action="store_true", help="print one JSON object instead of the table")
 
 
 def _add_demo(commands: Commands) -> None:

@@ -41,7 +41,7 @@ class PartLibrary:
 
     def add(self, part: Part, name: str) -> None:
         """Elaborate a part into the list of modules."""
-        text = rtlil.convert(part, name=name, emit_src=False)
+        text = without_empty_wires(rtlil.convert(part, name=name, emit_src=False))
         top = text[text.index(f"module \\{name}\n") :]
         top = top[: top.index("\nend\n")]
         self._ports[name] = frozenset(re.findall(r"wire .*(?:input|output) \d+ +\\(\S+)", top))
@@ -55,6 +55,16 @@ class PartLibrary:
             name = f"{part.module_name}_{number}"
             number += 1
         return name
+
+
+def without_empty_wires(text: str) -> str:
+    """RTLIL without the named wires of no bits that empty fields leave: in Verilog they would become `[-1:0]`."""
+    text = re.sub(r"(?m)^connect \\\S+ \{ *\}\n", "", text)
+    for name in set(re.findall(r"(?m)^  wire width 0 (\\\S+)$", text)):
+        # Only where no cell is connected to it.
+        if len(re.findall(rf"(?m){re.escape(name)}(?= |$)", text)) == 1:
+            text = re.sub(rf"(?m)^(?: *attribute .*\n)*  wire width 0 {re.escape(name)}\n", "", text)
+    return text
 
 
 def to_verilog(part: Part, name: str) -> str:

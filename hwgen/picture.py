@@ -48,6 +48,16 @@ STYLE: dict[Any, Any] = {
     "xtick.major.size": 2.5,
     "ytick.major.size": 2.5,
 }
+LAYOUT: dict[str, Any] = {
+    "width_ratios": (1, 1, 2.1),
+    "height_ratios": (1.6, 1),
+    "left": 0.055,
+    "right": 0.93,
+    "top": 0.83,
+    "bottom": 0.155,
+    "wspace": 0.22,
+    "hspace": 0.52,
+}
 
 
 @dataclass(frozen=True)
@@ -118,18 +128,7 @@ def draw(path: Path, checked: Checked, *, head: int = 0, tokens: Sequence[str] =
 
     with pyplot.rc_context(STYLE):
         figure = pyplot.figure(figsize=(11.0, 5.4), dpi=160)
-        grid = figure.add_gridspec(
-            2,
-            3,
-            width_ratios=(1, 1, 2.1),
-            height_ratios=(1.6, 1),
-            left=0.055,
-            right=0.93,
-            top=0.83,
-            bottom=0.155,
-            wspace=0.22,
-            hspace=0.52,
-        )
+        grid = figure.add_gridspec(2, 3, **LAYOUT)
         _draw_activity(figure.add_subplot(grid[0, :2]), checked)
         _draw_ends([figure.add_subplot(grid[1, i]) for i in range(2)], checked)
         _draw_map(figure.add_subplot(grid[:, 2]), checked, head, tokens, title)

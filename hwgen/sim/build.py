@@ -31,21 +31,6 @@ HERE = Path(__file__).parent
 TOP = "testbench"
 PORTS = ("clk", "rst", "done", "violated", "saturated", "poisoned", "rows_out", "counters")
 
-WAIVERS = (
-    "CASEINCOMPLETE",  # Amaranth writes a switch without a default where a register keeps its value
-    "WIDTHEXPAND",  # Amaranth extends operands of unequal width itself, as the language does
-    "WIDTHTRUNC",  # an assignment keeps the low bits, as Amaranth defines it
-    "UNSIGNED",  # a comparison with a constant limit may hold for every value of a narrow operand
-    "CMPCONST",  # the same for other comparisons
-    "UNOPTFLAT",  # two-dimensional wires between cells look like loops when seen as one vector
-)
-
-
-def lint_arguments() -> list[str]:
-    """Verilator's arguments for the emitted Verilog: all warnings but those explained in WAIVERS."""
-    return ["-Wall", *(f"-Wno-{name}" for name in (*WAIVERS, "UNUSEDSIGNAL", "UNDRIVEN", "DECLFILENAME"))]
-
-
 @dataclass(frozen=True)
 class Build:
     """A simulator: the folder with its binary, and the parameters of its core."""
@@ -95,9 +80,9 @@ def control_file(params: Params) -> str:
 
 
 def build(params: Params, *, address_bits: int = 18, waves: bool = False, fast: bool = True) -> Build:
-    """The simulator for a core, built unless it is in the cache. `fast`: compile for speed rather than for a short build.
+    """The simulator for a core, built unless it is in the cache.
 
-    Raises MissingTool or SimulationError.
+    `fast`: compile for speed rather than for a short build. Raises MissingTool or SimulationError.
     """
 
     def sources(folder: Path) -> list[Path]:

@@ -1,6 +1,7 @@
 """Jobs and their blocks, found by asking of single queries which keys they see."""
 
 from collections.abc import Iterable
+from itertools import product
 
 from hwgen.params import Params
 
@@ -63,3 +64,32 @@ def slot_queries(block: Fields, slot: int, params: Params) -> range:
     cols = params.config.cols
     first = block["first_query"] + slot * cols
     return range(first, min(first + cols, block["first_query"] + block["queries"]))
+
+
+def drain_steps(jobs: list[Fields], params: Params) -> list[Fields]:
+    """The beats of O in order: block, slot, column, fold, group of rows; `block` numbers the blocks."""
+    groups = params.config.rows_f // params.config.out_beat
+    steps = []
+    for i, (work, block) in enumerate(all_blocks(jobs, params)):
+        for slot in range(block["slots"] + 1):
+            queries = slot_queries(block, slot, params)
+            void = int(not any(visible(work, q) for q in queries))
+            for column in range(len(queries)):
+                for fold, group in product(range(params.folds_f), range(groups)):
+                    last = int((fold, group) == (params.folds_f - 1, groups - 1))
+                    slot_last = int(last and column == len(queries) - 1)
+                    steps.append(
+                        {
+                            "slot": slot,
+                            "column": column,
+                            "fold": fold,
+                            "group": group,
+                            "void": void,
+                            "first": int((fold, group) == (0, 0)),
+                            "last": last,
+                            "slot_last": slot_last,
+                            "job_last": int(slot_last and slot == block["slots"] and block["job_last"]),
+                            "block": i,
+                        }
+                    )
+    return steps

@@ -43,7 +43,7 @@ def loop_nest(jobs: list[Fields], params: Params) -> list[Fields]:
     visits, row = [], 0
     for i, (work, block) in enumerate(all_blocks(jobs, params)):
         for key in range(block["keys"]):
-            k, v = key_facts(row, params_key_bits(params)), value_facts(row, row_bits(params))
+            k, v = key_facts(row, key_bits(params)), value_facts(row, row_bits(params))
             for slot in range(block["slots"] + 1):
                 queries = slot_queries(block, slot, params)
                 seeing = [q for q in queries if key < visible(work, q)]
@@ -71,7 +71,7 @@ def loop_nest(jobs: list[Fields], params: Params) -> list[Fields]:
     return visits
 
 
-def params_key_bits(params: Params) -> int:
+def key_bits(params: Params) -> int:
     """Width of a row number in the key buffer."""
     return (key_rows(params) - 1).bit_length()
 
@@ -102,7 +102,7 @@ class Machine:
         for name in self.waiting:
             self.waiting[name] += self.waiting[name] < 3 and self.chance(0.3)
         heads = {
-            "key": key_facts(self.claimed, params_key_bits(self.params)),
+            "key": key_facts(self.claimed, key_bits(self.params)),
             "value": value_facts(self.claimed, row_bits(self.params)),
         }
         return {
@@ -273,10 +273,10 @@ def test_no_gap_if_nothing_is_missing(params: Params) -> None:
     assert first == 1
 
 
-@pytest.mark.parametrize("choices", [{"slots": 1}, {"slots": 1, "head_e": 4}, {"slots": 3, "head_f": 4, "head_e": 4}], ids=str)
-def test_few_slots_come_round_at_the_hazard_distance(choices: dict[str, int]) -> None:
-    params = tiny(**choices)
-    slots, distance = params.config.slots, hazard_distance(params)
+@pytest.mark.parametrize(("slots", "head"), [(1, 8), (1, 4), (3, 4)])
+def test_few_slots_come_round_at_the_hazard_distance(slots: int, head: int) -> None:
+    params = tiny(slots=slots, head_e=head, head_f=head)
+    distance = hazard_distance(params)
     assert slots * params.visit < distance
     simulation = Run([job(params.block, 6)], params)
     assert len(simulation.starts) == 6 * slots

@@ -6,44 +6,18 @@ from typing import Any
 
 import numpy as np
 import pytest
-from amaranth.hdl import Value
 
 from hwgen.control.query_loader import QueryLoader
 from hwgen.params import Params
 from hwgen.tests.bench import STALLS, clocked, run, sender, tiny
 from hwgen.tests.jobs import Fields, all_blocks, job
-
-Row = dict[str, Any]
+from hwgen.tests.rows import Row, beats, random_rows
 
 SHAPES = [
     pytest.param(tiny(), id="two-folds-two-groups"),
     pytest.param(tiny(slots=3, cols=3, lanes=1, head_e=12), id="three-columns-a-lane"),
     pytest.param(tiny(slots=1, cols=4, rows_e=2, rows_f=2, head_e=2, head_f=2), id="one-beat-a-row"),
 ]
-
-
-def random_rows(seed: int, params: Params, count: int) -> list[Row]:
-    """Converted query rows."""
-    rng = np.random.default_rng(seed)
-    most = 2 ** (params.config.operand_bits - 1) - 1
-    return [
-        {
-            "elements": rng.integers(-most, most + 1, params.config.head_e).tolist(),
-            "exponent": int(rng.integers(1, 1 << params.input.exponent_bits)),
-            "poisoned": int(rng.integers(2)),
-        }
-        for _ in range(count)
-    ]
-
-
-def beats(rows: list[Row], params: Params) -> list[Row]:
-    """Rows cut into beats."""
-    width, head = params.config.beat, params.config.head_e
-    return [
-        {**row, "elements": row["elements"][i : i + width], "last": int(i + width == head)}
-        for row in rows
-        for i in range(0, head, width)
-    ]
 
 
 class Memories:
@@ -84,7 +58,8 @@ class Machine:
     def __init__(self, jobs: list[Fields], params: Params, seed: int | None) -> None:
         self.dut, self.params = QueryLoader(params), params
         self.blocks = [block for _, block in all_blocks(jobs, params)]
-        self.rows = random_rows(7, params, sum(block["queries"] for block in self.blocks))
+        queries = sum(block["queries"] for block in self.blocks)
+        self.rows = random_rows(7, params, params.config.head_e, queries)
         self.memories = Memories(params)
         self.rng = None if seed is None else np.random.default_rng(seed)
         self.issued = self.released = 0
@@ -167,8 +142,8 @@ def test_blocks_lie_where_they_are_read(params: Params, idle: int | None, pressu
 @pytest.mark.parametrize("params", SHAPES)
 def test_latency_and_throughput(params: Params) -> None:
     block = all_blocks([job(params.block, 3)], params)[0][1]
-    sent = beats(random_rows(2, params, params.block), params)
-    cycles: list[dict[str, Any]] = [{"block.valid": 1, "block.payload": block, "query.valid": 1, "query.payload": sent[0]}]
+    sent = beats(random_rows(2, params, params.config.head_e, params.block), params)
+    cycles: list[dict[str, Any]] = [{"block.valid": 1, "block.payload": block, "query.valid": 1}]
     cycles += [{"query.payload": beat} for beat in sent]
     cycles += [{"query.valid": 0, "block.valid": 0}]
     names = ["query.ready", "rows", "lanes", "loaded", "block.ready"]
@@ -177,13 +152,8 @@ def test_latency_and_throughput(params: Params) -> None:
     # The block is noticed in cycle 0; from cycle 1 on a beat is taken in every cycle, and written in the next.
     assert [t for t, (ready, *_) in enumerate(seen) if ready] == list(range(1, last + 1))
     assert [t for t, (_, rows, *_) in enumerate(seen) if rows] == list(range(2, last + 2))
-    beats_a_row = params.config.head_e // params.config.beat
-    assert [t for t, (_, _, lanes, *_) in enumerate(seen) if lanes] == list(range(1 + beats_a_row, last + 2, beats_a_row))
+    row = params.config.head_e // params.config.beat
+    assert [t for t, (_, _, lanes, *_) in enumerate(seen) if lanes] == list(range(1 + row, last + 2, row))
     # With the last beat the block is given back, and loaded a cycle later.
     assert [t for t, cycle in enumerate(seen) if cycle[4]] == [last]
     assert [loaded for _, _, _, loaded, _ in seen] == [0] * (last + 1) + [1] * (len(seen) - last - 1)
-
-
-def test_ports_are_read_as_values() -> None:
-    view = Value.cast(QueryLoader(tiny()).elements) if False else None
-    assert view is None

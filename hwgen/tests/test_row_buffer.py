@@ -8,8 +8,7 @@ import pytest
 from hwgen.memory.row_buffer import RowBuffer
 from hwgen.params import Params
 from hwgen.tests.bench import STALLS, clocked, run, sender, tiny
-
-Row = dict[str, Any]
+from hwgen.tests.rows import Row, beats, random_rows
 
 SHAPES = [
     pytest.param(tiny(), 4, 2, 2, id="two-groups-two-folds"),
@@ -17,30 +16,6 @@ SHAPES = [
     pytest.param(tiny(rows_e=2, rows_f=2), 2, 3, 2, id="one-group-three-folds"),
     pytest.param(tiny(rows_e=2, rows_f=2), 2, 1, 3, id="one-beat-a-row"),
 ]
-
-
-def random_rows(seed: int, params: Params, dimension: int, count: int) -> list[Row]:
-    """Converted rows."""
-    rng = np.random.default_rng(seed)
-    most = 2 ** (params.config.operand_bits - 1) - 1
-    return [
-        {
-            "elements": rng.integers(-most, most + 1, dimension).tolist(),
-            "exponent": int(rng.integers(1, 1 << params.input.exponent_bits)),
-            "poisoned": int(rng.integers(2)),
-        }
-        for _ in range(count)
-    ]
-
-
-def beats(rows: list[Row], params: Params) -> list[dict[str, Any]]:
-    """Rows cut into beats."""
-    width = params.config.beat
-    return [
-        {**row, "elements": row["elements"][i : i + width], "last": int(i + width == len(row["elements"]))}
-        for row in rows
-        for i in range(0, len(row["elements"]), width)
-    ]
 
 
 class Banks:

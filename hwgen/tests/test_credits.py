@@ -1,0 +1,60 @@
+"""What keeps queues and result memories from being overrun: credits and pending slots."""
+
+import numpy as np
+import pytest
+
+from hwgen.control.drain import Credits, PendingSlots
+from hwgen.tests.bench import Inputs, clocked, tiny
+
+
+@pytest.mark.parametrize("depth", [1, 2, 5, 32])
+@pytest.mark.parametrize("seed", range(2))
+def test_room_as_long_as_places_are_left(seed: int, depth: int) -> None:
+    rng = np.random.default_rng(seed)
+    used, inputs, room = 0, [], []
+    # Phases in which takers or givers prevail reach both ends; nobody takes without room or gives what was not taken.
+    for t in range(40 * depth):
+        eager = (t // (4 * depth)) % 2
+        take = int(used < depth and rng.random() < (0.8 if eager else 0.2))
+        give = int(used > 0 and rng.random() < (0.2 if eager else 0.8))
+        inputs.append({"take": take, "give": give})
+        room.append(int(used != depth))
+        used += take - give
+    assert set(room) == {0, 1}
+    seen = clocked(Credits(depth), inputs, ["room"])
+    assert [value for (value,) in seen] == room
+
+
+@pytest.mark.parametrize("depth", [1, 3, 32])
+def test_exactly_depth_places(depth: int) -> None:
+    # Filled, emptied by one, one in and one out at once, filled again.
+    rest: list[Inputs] = [{"take": 0}, {"give": 1}, {"take": 1, "give": 1}, {"take": 1, "give": 0}, {"take": 0}]
+    seen = clocked(Credits(depth), [*[{"take": 1}] * depth, *rest], ["room"])
+    assert [room for (room,) in seen] == [1] * depth + [0, 0, 1, 1, 0]
+
+
+@pytest.mark.parametrize("slots", [1, 4, 5])
+@pytest.mark.parametrize("seed", range(2))
+def test_a_slot_is_pending_from_its_finish_to_its_drain(seed: int, slots: int) -> None:
+    rng = np.random.default_rng(seed)
+    pending: set[int] = set()
+    inputs, want = [], []
+    for _ in range(200):
+        want.append(sum(1 << slot for slot in pending))
+        free = [slot for slot in range(slots) if slot not in pending]
+        finish = int(rng.choice(free)) if free and rng.random() < 0.5 else None
+        drain = int(rng.choice(sorted(pending))) if pending and rng.random() < 0.5 else None
+        # The slot's number means nothing without its pulse.
+        inputs.append(
+            {
+                "finishing": int(finish is not None),
+                "finishing_slot": int(rng.integers(slots)) if finish is None else finish,
+                "drained": int(drain is not None),
+                "drained_slot": int(rng.integers(slots)) if drain is None else drain,
+            }
+        )
+        pending |= set() if finish is None else {finish}
+        pending -= set() if drain is None else {drain}
+    assert max(want) == (1 << slots) - 1 and min(want) == 0
+    seen = clocked(PendingSlots(tiny(slots=slots)), inputs, ["pending"])
+    assert [value for (value,) in seen] == want

@@ -1,0 +1,97 @@
+"""Distances in cycles seen in a whole core, and its counters, which rely on them."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from amaranth.hdl import Value
+
+from golden.formats import encode
+from hwgen.control.causes import BUSY, Cause
+from hwgen.control.counters import counters_layout
+from hwgen.core import Core
+from hwgen.params import Params
+from hwgen.tests.bench import run, sender, tiny
+from hwgen.tests.jobs import Fields, blocks, job
+from hwgen.timing import hazard_distance, key_rows, row_bits, score_latency, value_latency, value_rows
+
+SHAPES = [
+    pytest.param(tiny(), id="4x2"),
+    pytest.param(tiny(rows_e=2, rows_f=4, cols=1, slots=2, head_e=6, head_f=4), id="2x1-three-folds"),
+]
+
+
+class Machine:
+    """A core that does one job of all-visible keys; `log` has (cause, value_busy) of every cycle."""
+
+    def __init__(self, work: Fields, params: Params) -> None:
+        self.dut, self.work, self.params = Core(params), work, params
+        self.log: list[tuple[int, int]] = []
+        self.counters: Any = None
+
+    def rows(self, seed: int, count: int, dimension: int) -> list[list[int]]:
+        """Beats of random rows."""
+        values = np.random.default_rng(seed).normal(size=(count, dimension))
+        return encode(values, self.params.input).reshape(-1, self.params.config.beat).tolist()
+
+    async def watch(self, ctx: Any) -> None:
+        """Take everything until the machine has been busy and is not any more."""
+        dut, busy, started = self.dut, 0, False
+        for port in (dut.fetch, dut.o, dut.lse):
+            ctx.set(port.ready, 1)
+        while busy or not started:
+            await ctx.tick()
+            busy = ctx.get(dut.busy)
+            started = started or bool(busy)
+            self.log.append((ctx.get(dut.cause), ctx.get(dut.value_busy)))
+        self.counters = counters_layout().from_bits(ctx.get(Value.cast(dut.counters)))
+
+    def run(self) -> None:
+        c, dut = self.params.config, self.dut
+        count = len(blocks(self.work, self.params)) * self.work["keys"]
+        run(
+            dut,
+            sender(dut.job, [self.work]),
+            sender(dut.q, self.rows(1, self.work["queries"], c.head_e)),
+            sender(dut.k, self.rows(2, count, c.head_e)),
+            sender(dut.v, self.rows(3, count, c.head_f)),
+            self.watch,
+        )
+
+
+@pytest.mark.parametrize("params", SHAPES)
+def test_value_rows_follow_their_keys(params: Params) -> None:
+    machine = Machine(job(params.block + 1, 5, scale=(700_000, -22)), params)
+    machine.run()
+    visits = 5 * (params.config.slots + 1)
+    keys = [t for t, (cause, _) in enumerate(machine.log) if cause == BUSY]
+    values = [t for t, (_, busy) in enumerate(machine.log) if busy]
+    assert (len(keys), len(values)) == (visits * params.folds_e, visits * params.folds_f)
+    assert [t - value_latency(params) for t in values[:: params.folds_f]] == keys[:: params.folds_e]
+    check_counters(machine, len(keys), len(values))
+
+
+def check_counters(machine: Machine, keys: int, values: int) -> None:
+    """Counters agree with the log, and for each array work and idling add up to all cycles."""
+    counters, work = machine.counters, machine.work
+    assert (counters.score_busy, counters.value_busy, counters.jobs) == (keys, values, 1)
+    assert counters.pairs == work["queries"] * work["keys"]
+    for array in ("score", "value"):
+        idle = sum(int(counters[f"{array}_idle_{cause.name.lower()}"]) for cause in Cause)
+        assert idle + counters[f"{array}_busy"] == counters.cycles
+    # Counting begins with the machine's work, which ends in the last cycle but one of the log.
+    assert counters.cycles == len([None for cause, _ in machine.log]) - leading(machine)
+
+
+def leading(machine: Machine) -> int:
+    """Cycles of the log in which nothing was counted."""
+    return len(machine.log) - int(machine.counters.cycles)
+
+
+@pytest.mark.parametrize("params", SHAPES)
+def test_buffers_have_places_for_rows_in_flight(params: Params) -> None:
+    distance = max(params.visit, hazard_distance(params))
+    for rows, latency in ((key_rows(params), params.config.rows_e), (value_rows(params), value_latency(params))):
+        assert rows - params.config.buffer_rows >= latency / distance
+    assert 1 << row_bits(params) >= value_rows(params) > 1 << (row_bits(params) - 1)
+    assert value_latency(params) > score_latency(params) > params.config.rows_e
