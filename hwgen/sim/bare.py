@@ -15,7 +15,7 @@ from hwgen.sim.run import HeadJob, write_inputs
 
 
 def measure_bare(build: Build, jobs: Sequence[HeadJob]) -> tuple[int, float]:
-    """Cycles from reset to done, and the seconds the loop took, without start-up. Raises SimulationError."""
+    """Cycles from reset to done, and the processor seconds the loop took, without start-up. Raises SimulationError."""
     program = _compile(build)
     folder = Path(tempfile.mkdtemp(prefix="bare-", dir=build.folder))
     try:

@@ -18,14 +18,15 @@ async def run(dut: Any) -> None:
     """Fails if the job list is not finished within the limit or a stream broke its handshake."""
     limit = int(os.environ["HWGEN_LIMIT"])
     dut.rst.value = 1
-    start = time.perf_counter()
+    # Processor time: what else the machine does is not the simulator's fault.
+    start = time.process_time()
     # The clock toggles below Python, which wakes again when the work is done.
     Clock(dut.clk, PERIOD_NS, unit="ns", impl="gpi").start()
     await ClockCycles(dut.clk, 4)
     dut.rst.value = 0
     await First(RisingEdge(dut.done), Timer(limit * PERIOD_NS, unit="ns"))
     finished = bool(dut.done.value)
-    seconds = time.perf_counter() - start
+    seconds = time.process_time() - start
     # Results are written to their files in the cycle behind `done`.
     await ClockCycles(dut.clk, 3)
     report = {

@@ -65,7 +65,8 @@ class Traffic:
 class RunResult:
     """All results of a run, and what the core counted.
 
-    activity: (cycle, cause, value_busy) at every change, if traced;  seconds: from reset to `done`, without start-up
+    seconds: processor time from reset to `done`, without start-up
+    activity: (cycle, cause, value_busy) at every change, if traced
     """
 
     heads: list[HeadResult]

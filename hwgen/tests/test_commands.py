@@ -25,6 +25,7 @@ def simulator(monkeypatch: pytest.MonkeyPatch) -> FakeSimulator:
     monkeypatch.setattr(doctor, "require", lambda *names: None)
     monkeypatch.setattr(checked, "build", fake.build)
     monkeypatch.setattr(checked, "simulate", fake.simulate)
+    monkeypatch.setattr(bench, "simulate", fake.simulate)
     return fake
 
 
@@ -131,6 +132,7 @@ def test_bench(
     assert [facts[name]["met"] for name in ("causal_48", "heads_4x16")] == [True, False]
     assert facts["causal_48"]["idle"]["score"]["drain"] == 100
     assert (facts["speed_cocotb"]["cycles_per_second"], facts["speed_bare"]["cycles_per_second"]) == (2000, 4000)
+    assert (facts["speed_cocotb"]["part_of_bare"], facts["speed_cocotb"]["met"]) == (0.5, False)
     assert facts["emit_tiny"]["modules"] == 1
     printed = capsys.readouterr().out
     assert ">= 3.9   no" in printed and "4.00 k" in printed and str(file) in printed

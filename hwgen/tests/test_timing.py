@@ -13,7 +13,7 @@ from hwgen.core import Core
 from hwgen.params import Params
 from hwgen.tests.bench import run, sender, tiny
 from hwgen.tests.jobs import Fields, blocks, job
-from hwgen.timing import hazard_distance, key_rows, row_bits, score_latency, value_latency, value_rows
+from hwgen.timing import value_latency
 
 SHAPES = [
     pytest.param(tiny(), id="4x2"),
@@ -22,11 +22,11 @@ SHAPES = [
 
 
 class Machine:
-    """A core that does one job of all-visible keys; `log` has (cause, value_busy) of every cycle."""
+    """A core that does one job of all-visible keys; `log` has (cause, value_busy, busy) of every cycle."""
 
     def __init__(self, work: Fields, params: Params) -> None:
         self.dut, self.work, self.params = Core(params), work, params
-        self.log: list[tuple[int, int]] = []
+        self.log: list[tuple[int, int, int]] = []
         self.counters: Any = None
 
     def rows(self, seed: int, count: int, dimension: int) -> list[list[int]]:
@@ -43,7 +43,7 @@ class Machine:
             await ctx.tick()
             busy = ctx.get(dut.busy)
             started = started or bool(busy)
-            self.log.append((ctx.get(dut.cause), ctx.get(dut.value_busy)))
+            self.log.append((ctx.get(dut.cause), ctx.get(dut.value_busy), busy))
         self.counters = counters_layout().from_bits(ctx.get(Value.cast(dut.counters)))
 
     def run(self) -> None:
@@ -64,8 +64,8 @@ def test_value_rows_follow_their_keys(params: Params) -> None:
     machine = Machine(job(params.block + 1, 5, scale=(700_000, -22)), params)
     machine.run()
     visits = 5 * (params.config.slots + 1)
-    keys = [t for t, (cause, _) in enumerate(machine.log) if cause == BUSY]
-    values = [t for t, (_, busy) in enumerate(machine.log) if busy]
+    keys = [t for t, (cause, _, _) in enumerate(machine.log) if cause == BUSY]
+    values = [t for t, (_, busy, _) in enumerate(machine.log) if busy]
     assert (len(keys), len(values)) == (visits * params.folds_e, visits * params.folds_f)
     assert [t - value_latency(params) for t in values[:: params.folds_f]] == keys[:: params.folds_e]
     check_counters(machine, len(keys), len(values))
@@ -77,21 +77,9 @@ def check_counters(machine: Machine, keys: int, values: int) -> None:
     assert (counters.score_busy, counters.value_busy, counters.jobs) == (keys, values, 1)
     assert counters.pairs == work["queries"] * work["keys"]
     for array in ("score", "value"):
-        idle = sum(int(counters[f"{array}_idle_{cause.name.lower()}"]) for cause in Cause)
-        assert idle + counters[f"{array}_busy"] == counters.cycles
-    # Counting begins with the machine's work, which ends in the last cycle but one of the log.
-    assert counters.cycles == len([None for cause, _ in machine.log]) - leading(machine)
-
-
-def leading(machine: Machine) -> int:
-    """Cycles of the log in which nothing was counted."""
-    return len(machine.log) - int(machine.counters.cycles)
-
-
-@pytest.mark.parametrize("params", SHAPES)
-def test_buffers_have_places_for_rows_in_flight(params: Params) -> None:
-    distance = max(params.visit, hazard_distance(params))
-    for rows, latency in ((key_rows(params), params.config.rows_e), (value_rows(params), value_latency(params))):
-        assert rows - params.config.buffer_rows >= latency / distance
-    assert 1 << row_bits(params) >= value_rows(params) > 1 << (row_bits(params) - 1)
-    assert value_latency(params) > score_latency(params) > params.config.rows_e
+        idling = sum(int(counters[f"{array}_idle_{cause.name.lower()}"]) for cause in Cause)
+        assert idling + counters[f"{array}_busy"] == counters.cycles
+    causes = [cause for cause, _, busy in machine.log if busy]
+    assert counters.cycles == len(causes)
+    idle = {cause: causes.count(cause) for cause in Cause}
+    assert {cause: int(counters[f"score_idle_{cause.name.lower()}"]) for cause in Cause} == idle
