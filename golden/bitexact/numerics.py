@@ -156,12 +156,12 @@ class Numerics:
             raise ValueError(f"scale must be finite, not {scale!r}")
         if scale == 0:
             return ScaleCode(0, 0)
+        if not 2.0**-100 <= abs(scale) <= 2.0**100:
+            raise ValueError(f"scale must have a magnitude between 2^-100 and 2^100, not {scale!r}")
         factor = Fraction(scale) * Fraction(math.log2(math.e))
         exponent = math.frexp(float(factor))[1] - self.scale_bits
         mantissa = round(factor / Fraction(2) ** exponent)
         if abs(mantissa) == 1 << self.scale_bits:
             mantissa //= 2
             exponent += 1
-        if not -128 <= exponent <= 127:
-            raise ValueError(f"scale must have a magnitude between 2^-100 and 2^100, not {scale!r}")
         return ScaleCode(mantissa, exponent)

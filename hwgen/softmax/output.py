@@ -34,11 +34,21 @@ def lse_beat(params: Params) -> data.StructLayout:
     )
 
 
+def output_latency(params: Params) -> int:
+    """Cycles from a drain step to its beat at the end of an empty queue."""
+    return 1 + reciprocal_latency(params) + ValueArray.DRAIN_LATENCY + NormaliserLane.LATENCY + 2
+
+
+def queue_depth(params: Params) -> int:
+    """Places in each queue: the steps in flight, and some to keep a stop-and-go reader from starving them."""
+    return 1 << ceil_log2(output_latency(params) + 8)
+
+
 class OutputUnit(Part):
     """Every drain step passes the reciprocal, fetches its values, is divided and queued; nothing in between stops.
 
-    `room` says that the queues have a place for one more step. Latency `latency` cycles from `step` to `o`, 2 to `lse`;
-    throughput 1 step a cycle.
+    `room` says that the queues have a place for one more step. Latency `output_latency` cycles from `step` to `o`, 2
+    to `lse`; throughput 1 step a cycle.
 
     Members: step, room; result_address, result (one a lane, one cycle later); drain_columns, drain_address, drain
     (the value array's); drained, drained_slot (a slot's values have been read); o, lse; poisoned (a query's result is
@@ -64,15 +74,6 @@ class OutputUnit(Part):
                 "poisoned": Out(1),
             }
         )
-
-    @property
-    def latency(self) -> int:
-        return 1 + reciprocal_latency(self._params) + ValueArray.DRAIN_LATENCY + NormaliserLane.LATENCY + 2
-
-    @property
-    def depth(self) -> int:
-        """Places in each queue: the steps in flight, and some to keep a stop-and-go reader from starving them."""
-        return 1 << ceil_log2(self.latency + 8)
 
     def elaborate(self, platform):
         m = Module()
@@ -105,7 +106,7 @@ class OutputUnit(Part):
 
     def _queue_lse(self, m: Module, step, result) -> None:
         layout = lse_beat(self._params)
-        m.submodules.lse_queue = queue = SyncFIFOBuffered(width=layout.size, depth=self.depth)
+        m.submodules.lse_queue = queue = SyncFIFOBuffered(width=layout.size, depth=queue_depth(self._params))
         entry = data.View(layout, queue.w_data)
         blank = step.void | result.empty
         m.d.comb += [
@@ -119,7 +120,7 @@ class OutputUnit(Part):
             self.lse.valid.eq(queue.r_rdy),
             queue.r_en.eq(self.lse.ready),
         ]
-        self._lse_credits = credits = Credits(self.depth)
+        self._lse_credits = credits = Credits(queue_depth(self._params))
         place(m, "lse_credits", credits)
         m.d.comb += [
             credits.take.eq(self.step.valid & self.step.first),
@@ -161,7 +162,7 @@ class OutputUnit(Part):
 
     def _queue_o(self, m: Module, steps: list, codes: list) -> None:
         layout = output_beat(self._params)
-        m.submodules.o_queue = queue = SyncFIFOBuffered(width=layout.size, depth=self.depth)
+        m.submodules.o_queue = queue = SyncFIFOBuffered(width=layout.size, depth=queue_depth(self._params))
         entry = data.View(layout, queue.w_data)
         step = steps[-1]
         m.d.comb += [
@@ -173,7 +174,7 @@ class OutputUnit(Part):
             self.o.valid.eq(queue.r_rdy),
             queue.r_en.eq(self.o.ready),
         ]
-        credits = Credits(self.depth)
+        credits = Credits(queue_depth(self._params))
         place(m, "o_credits", credits)
         m.d.comb += [
             credits.take.eq(self.step.valid),

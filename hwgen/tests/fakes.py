@@ -84,8 +84,8 @@ class FakeSimulator:
 
     def simulate(self, build: Build, jobs: Sequence[HeadJob], **options: Any) -> RunResult:
         self.options, self.jobs = options, jobs
-        if options["waves"] is not None:
-            options["waves"].write_text("$end\n")
+        if options.get("waves") is not None:
+            options.get("waves").write_text("$end\n")
         result = agreeing(golden_results(jobs, build.params))
         for flip in self.flips:
             result = with_flipped_bit(result, *flip)

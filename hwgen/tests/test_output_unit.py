@@ -10,7 +10,7 @@ import pytest
 from golden.bitexact.normalise import normalise
 from hwgen.array.value_array import ValueArray
 from hwgen.params import Params
-from hwgen.softmax.output import OutputUnit, lse_beat, output_beat
+from hwgen.softmax.output import OutputUnit, lse_beat, output_beat, output_latency, queue_depth
 from hwgen.tests.bench import STALLS, receiver, run, tiny
 from hwgen.tests.jobs import Fields, drain_steps, job
 
@@ -60,7 +60,7 @@ class Machine:
         reads = [(0, 0)] * ValueArray.DRAIN_LATENCY
         address, quiet = 0, 0
         # The last step, or a queue that nobody empties, ends it.
-        while quiet < dut.latency + 40:
+        while quiet < output_latency(self.params) + 40:
             for lane in lanes:
                 ctx.set(dut.result[lane], self.result_at(lane, address))
             for r, value in enumerate(self.values_at(*reads[0])):
@@ -146,7 +146,8 @@ def test_latency_and_throughput(params: Params) -> None:
     machine = Machine(params, jobs(params))
     simulate(machine, None)
     assert machine.sent == list(range(len(machine.steps)))
-    assert [t for t, cycle in enumerate(machine.log) if cycle["o"]] == [t + machine.dut.latency for t in machine.sent]
+    late = output_latency(machine.params)
+    assert [t for t, cycle in enumerate(machine.log) if cycle["o"]] == [t + late for t in machine.sent]
     first = [t for t, step in zip(machine.sent, machine.steps, strict=True) if step["first"]]
     # The step and its result are registered, then queued.
     assert [t for t, cycle in enumerate(machine.log) if cycle["lse"]] == [t + 3 for t in first]
@@ -165,5 +166,5 @@ def test_room_for_what_the_queues_hold(blocked: str, params: Params) -> None:
     run(machine.dut, take, machine.drive)
     # Every step takes a place for O, the first one of a query one for its LSE.
     sent = [step for step in machine.steps[: len(machine.sent)] if blocked == "o" or step["first"]]
-    assert len(sent) == machine.dut.depth >= machine.dut.latency
+    assert len(sent) == queue_depth(machine.params) >= output_latency(machine.params)
     assert len(machine.sent) < len(machine.steps)
