@@ -90,6 +90,7 @@ def latencies(params: Params) -> dict[str, int]:
     key_to_score, key_to_value: from the issue of a key to its score in column 0 and to the issue of its value row
     softmax_lane:               from a score to its weight
     output_unit:                from the request of a result to its beat of O
+    reset:                      least cycles to hold the reset
     slot_distance:              least cycles between two visits of a slot
     visit:                      cycles a (slot, key) visit occupies the arrays
     """
@@ -98,6 +99,7 @@ def latencies(params: Params) -> dict[str, int]:
         "key_to_value": timing.value_latency(params),
         "softmax_lane": SoftmaxLane.LATENCY,
         "output_unit": output_latency(params),
+        "reset": timing.reset_cycles(params),
         "slot_distance": timing.hazard_distance(params),
         "visit": params.visit,
     }

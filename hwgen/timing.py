@@ -38,6 +38,13 @@ def value_rows(params: Params) -> int:
     return params.config.buffer_rows + in_flight
 
 
+def reset_cycles(params: Params) -> int:
+    """Cycles to hold the reset: cells have none, so what is in a row of the value array has to leave by itself."""
+    from hwgen.array.value_pe import ValuePE
+
+    return params.config.cols + ValuePE.LOOP + ValuePE.RESULT_LATENCY
+
+
 def key_rows(params: Params) -> int:
     """Key rows to hold: those ahead of the array and those in flight between issue and release."""
     shortest = max(params.visit, hazard_distance(params))

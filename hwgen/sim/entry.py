@@ -22,8 +22,15 @@ async def run(dut: Any) -> None:
     start = time.process_time()
     # The clock toggles below Python, which wakes again when the work is done.
     Clock(dut.clk, PERIOD_NS, unit="ns", impl="gpi").start()
-    await ClockCycles(dut.clk, 4)
+    hold = int(os.environ["HWGEN_RESET_CYCLES"])
+    await ClockCycles(dut.clk, hold)
     dut.rst.value = 0
+    if again := int(os.environ.get("HWGEN_RESET_AT", "0")):
+        # Everything starts anew, whatever was under way; the testbench too.
+        await ClockCycles(dut.clk, again)
+        dut.rst.value = 1
+        await ClockCycles(dut.clk, hold)
+        dut.rst.value = 0
     await First(RisingEdge(dut.done), Timer(limit * PERIOD_NS, unit="ns"))
     finished = bool(dut.done.value)
     seconds = time.process_time() - start

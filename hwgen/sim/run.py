@@ -24,6 +24,7 @@ from hwgen.params import Params
 from hwgen.sim.build import TOP, Build, environment
 from hwgen.sim.files import read_words, unpack, write_beats, write_words
 from hwgen.softmax.output import lse_beat, output_beat
+from hwgen.timing import reset_cycles
 
 Codes = NDArray[np.unsignedinteger]
 
@@ -106,18 +107,24 @@ def simulate(
     traffic: Traffic | None = None,
     trace: bool = False,
     waves: Path | None = None,
+    reset_at: int = 0,
 ) -> RunResult:
-    """Run jobs back to back through cocotb. `waves`: write a VCD file there (the build must have been made for it).
+    """Run jobs back to back through cocotb.
 
-    Raises SimulationError if the run does not end, breaks a handshake or writes too little.
+    `waves`: write a VCD file there (the build must have been made for it). `reset_at`: after that many cycles reset
+    everything and start again. Raises SimulationError if the run does not end, breaks a handshake or writes too little.
     """
     traffic = traffic or Traffic()
     folder = Path(tempfile.mkdtemp(prefix="run-", dir=build.folder))
     try:
         write_inputs(folder, build.params, jobs)
         plusargs = [f"+dir={folder}", f"+jobs={len(jobs)}", *traffic.plusargs(), *(["+trace"] if trace else [])]
-        limit = cycle_limit(build.params, jobs, traffic)
-        report = _run_cocotb(build, folder, plusargs, limit, waves is not None)
+        settings = {
+            "HWGEN_LIMIT": cycle_limit(build.params, jobs, traffic),
+            "HWGEN_RESET_CYCLES": reset_cycles(build.params),
+            "HWGEN_RESET_AT": reset_at,
+        }
+        report = _run_cocotb(build, folder, plusargs, settings, waves is not None)
         if waves is not None:
             shutil.move(folder / "dump.vcd", waves)
         return _collect(folder, build.params, jobs, report)
@@ -156,11 +163,12 @@ def write_inputs(folder: Path, params: Params, jobs: Sequence[HeadJob]) -> None:
         write_beats(folder / f"{name}.hex", np.concatenate(tensors), c.beat)
 
 
-def _run_cocotb(build: Build, folder: Path, plusargs: list[str], limit: int, waves: bool) -> dict:
+def _run_cocotb(build: Build, folder: Path, plusargs: list[str], settings: dict[str, int], waves: bool) -> dict:
     from cocotb_tools.runner import get_runner
 
     report = folder / "report.json"
-    extra = {"HWGEN_LIMIT": str(limit), "HWGEN_REPORT": str(report), "COCOTB_LOG_LEVEL": "WARNING"}
+    extra = {name: str(value) for name, value in settings.items()}
+    extra |= {"HWGEN_REPORT": str(report), "COCOTB_LOG_LEVEL": "WARNING"}
     with environment(), contextlib.redirect_stdout(io.StringIO()):
         try:
             get_runner("verilator").test(

@@ -15,13 +15,15 @@ from hwgen.control.drain import step_layout
 from hwgen.params import Params
 from hwgen.sim.files import unpack
 from hwgen.softmax.lane import result_layout
-from hwgen.softmax.output import OutputUnit, lse_beat, output_beat
+from hwgen.softmax.output import lse_beat, output_beat, output_latency
 from hwgen.softmax.reciprocal import reciprocal_latency
 from hwgen.tests.jobs import Fields, drain_steps, job
 from rtl_tests.harness.configurations import params
 from rtl_tests.harness.cycles import bits_of, pack
 from rtl_tests.harness.streams import Sink, start
 
+# The step's register, and two cycles from end to end of an empty queue.
+LSE_LATENCY = 1 + 2
 STEP = ("slot", "column", "fold", "group", "void", "first", "last", "slot_last", "job_last")
 
 
@@ -121,11 +123,9 @@ class Player:
         size = core.block
         jobs = [job(size, 3), job(size + 1, 9, 1, -5), job(size, 2), job(2 * size, 5), job(1, 1), job(3, 0)]
         self.steps = drain_steps(jobs, core)
-        places = [(s["block"], s["slot"], s["column"]) for s in self.steps if s["first"]]
-        queries = {place: random_query(rng, core) for place in places}
-        self.queries = queries
-        kept = {p: queries[p] for p, s in zip(places, [s for s in self.steps if s["first"]], strict=True) if not s["void"]}
-        self.memories = Memories(core, kept)
+        places = {(s["block"], s["slot"], s["column"]): s["void"] for s in self.steps}
+        self.queries = {place: random_query(rng, core) for place in places}
+        self.memories = Memories(core, {place: self.queries[place] for place, void in places.items() if not void})
         self.sent: list[int] = []
         self.log: list[dict[str, int]] = []
 
@@ -206,10 +206,9 @@ async def rows_are_divided_and_rounded(dut) -> None:
     assert [unpack(lse_beat(core), word) for word in lse.result()] == [player.query(s).lse(s["void"]) for s in firsts]
     player.check_reads()
     if o_stall == lse_stall == 0:
-        late = OutputUnit(core).latency
-        assert player.times("o__valid") == [t + late for t in player.sent]
-        assert player.times("lse__valid") == [t + 2 for t, s in zip(player.sent, player.steps, strict=True) if s["first"]]
+        starts = [t for t, step in zip(player.sent, player.steps, strict=True) if step["first"]]
+        assert player.times("o__valid") == [t + output_latency(core) for t in player.sent]
+        assert player.times("lse__valid") == [t + LSE_LATENCY for t in starts]
         assert all(cycle["room"] for cycle in player.log)
-    # A step in every cycle, unless somebody refuses; and refusals reach the walker.
-    assert idle or o_stall or lse_stall or player.sent == list(range(player.sent[0], player.sent[-1] + 1))
-    assert max(o_stall, lse_stall) < 0.8 or not all(cycle["room"] for cycle in player.log)
+    # A consumer that hardly takes anything is noticed by the walker.
+    assert max(o_stall, lse_stall) < 0.9 or not all(cycle["room"] for cycle in player.log)
