@@ -144,6 +144,7 @@ def as_json(checked: Checked) -> dict[str, Any]:
         "cycles": checked.cycles,
         "utilisation": checked.utilisation,
         "pairs": counters["pairs"],
+        "macs": checked.result.macs(checked.params),
         "busy": {array: counters[f"{array}_busy"] for array in ("score", "value")},
         "idle": {array: checked.result.idle(array) for array in ("score", "value")},
         "bits_compared": c.bits,

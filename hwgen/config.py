@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from golden.bitexact.numerics import Numerics
 from hwgen.errors import ConfigError
 
 
@@ -38,14 +39,14 @@ class Config:
     beat: int = 8
     out_beat: int = 8
     buffer_rows: int = 16
-    operand_bits: int = 18
-    weight_bits: int = 26
-    score_frac: int = 14
-    exp_segments: int = 32
-    scale_bits: int = 20
-    accumulator_bits: int = 48
-    in_format: str = "bf16"
-    out_format: str = "bf16"
+    operand_bits: int = Numerics.operand_bits
+    weight_bits: int = Numerics.weight_bits
+    score_frac: int = Numerics.score_frac
+    exp_segments: int = Numerics.exp_segments
+    scale_bits: int = Numerics.scale_bits
+    accumulator_bits: int = Numerics.accumulator_bits
+    in_format: str = Numerics.in_format
+    out_format: str = Numerics.out_format
 
     def hash(self) -> str:
         """Sixteen hexadecimal digits that identify this configuration."""

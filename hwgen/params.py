@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 
 from amaranth.utils import ceil_log2
@@ -72,19 +72,10 @@ class Params:
     @cached_property
     def numerics(self) -> Numerics:
         """The numbers contract's parameters; raises ConfigError if it refuses them."""
-        c = self.config
+        shared = {field.name for field in fields(Numerics)} & {field.name for field in fields(Config)}
+        choices = {name: getattr(self.config, name) for name in shared}
         try:
-            return Numerics(
-                operand_bits=c.operand_bits,
-                weight_bits=c.weight_bits,
-                score_frac=c.score_frac,
-                exp_segments=c.exp_segments,
-                scale_bits=c.scale_bits,
-                accumulator_bits=c.accumulator_bits,
-                key_bits=LENGTH_BITS - 1,
-                in_format=c.in_format,
-                out_format=c.out_format,
-            )
+            return Numerics(key_bits=LENGTH_BITS - 1, **choices)
         except ValueError as error:
             raise ConfigError(str(error)) from None
 

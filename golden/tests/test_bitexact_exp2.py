@@ -90,3 +90,10 @@ def test_table_fits_its_fields(numerics: Numerics) -> None:
     # The steepest slope needs all bits: with one bit more of fraction it would not fit.
     assert max(chord.slope for chord in table).bit_length() == SLOPE_BITS
     assert all(chord.slope > 0 for chord in table)
+
+
+@pytest.mark.parametrize("numerics", TABLES)
+def test_slopes_are_precise_enough_not_to_count(numerics: Numerics) -> None:
+    steps = 2**numerics.score_frac / numerics.exp_segments
+    off = steps * 0.5 / 2**numerics.slope_frac
+    assert off <= 2**numerics.weight_bits * relative_gap(numerics) / 2 / 100

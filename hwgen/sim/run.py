@@ -77,11 +77,20 @@ class RunResult:
     seconds: float
     activity: list[tuple[int, int, int]] = field(default_factory=list)
 
-    def utilisation(self, params: Params) -> float:
-        """Useful MACs over MACs the arrays could have done, start to done."""
+    def macs(self, params: Params) -> dict[str, int]:
+        """Multiply-accumulates: issued to the `score` and to the `value` array, `useful` ones, and those `possible`."""
         c = params.config
-        useful = self.counters["pairs"] * (c.head_e + c.head_f)
-        return useful / (self.counters["cycles"] * params.macs)
+        return {
+            "score": self.counters["score_busy"] * c.rows_e * c.cols,
+            "value": self.counters["value_busy"] * c.rows_f * c.cols,
+            "useful": self.counters["pairs"] * (c.head_e + c.head_f),
+            "possible": self.counters["cycles"] * params.macs,
+        }
+
+    def utilisation(self, params: Params) -> float:
+        """Useful MACs over possible ones, start to done."""
+        macs = self.macs(params)
+        return macs["useful"] / macs["possible"]
 
     def idle(self, array: str) -> dict[str, int]:
         """Idle cycles of the `score` or `value` array by cause."""

@@ -39,7 +39,7 @@ def tiny(**changes: Any) -> Params:
     return Params(Config(**{**CHOICES, **changes}))
 
 
-def run(dut: Any, *testbenches: Testbench, limit: int = 100_000) -> None:
+def run(dut: Any, *testbenches: Testbench, limit: int = 20_000) -> None:
     """Simulate until all testbenches return. Raises TimeoutError if they take more than `limit` cycles."""
     simulator = Simulator(dut)
     simulator.add_clock(1e-6)

@@ -80,7 +80,7 @@ def test_random_quotients(seed: int, params: Params) -> None:
     rng = np.random.default_rng(seed)
     n = params.numerics
     operands: Operands = []
-    for _ in range(400):
+    for _ in range(300):
         rnv, rd = random_length(rng, n.accumulator_bits - 1), random_length(rng, n.denominator_bits)
         target = int(rng.integers(*targets(params)))
         operands.append((rnv * int(rng.choice([1, -1])), rd, shift_for(rnv, rd, target, params)))

@@ -14,7 +14,7 @@ SHAPES = [
     pytest.param(tiny(), id="default"),
     pytest.param(tiny(head_e=512, rows_e=256), id="widest"),
     pytest.param(tiny(operand_bits=4, head_e=4, scale_bits=4, accumulator_bits=48), id="one-limb"),
-    pytest.param(tiny(operand_bits=8, head_e=4, scale_bits=24, score_frac=4, exp_segments=8), id="exactly-a-limb"),
+    pytest.param(tiny(operand_bits=8, head_e=4, scale_bits=24, score_frac=8, exp_segments=8), id="exactly-a-limb"),
 ]
 
 
@@ -76,11 +76,12 @@ def test_clamping_starts_above_the_largest_score() -> None:
     assert_scaled(scores, exponent_of(np.ones(4, dtype=np.int64), params), 1, params)
 
 
-def test_shifts_far_out() -> None:
-    params = tiny()
-    amounts = np.array([-1, -2, -300, -900, 62, 63, 64, 65, 127, 128, 300, 900])
-    most = 2 ** (params.qk_bits - 2)
-    for mantissa in (2**20 - 1, 1 - 2**20):
+@pytest.mark.parametrize("params", SHAPES)
+def test_shifts_far_out(params: Params) -> None:
+    amounts = np.array([-1, -2, -300, -900, 61, 62, 63, 64, 65, 127, 128, 300, 900])
+    most = params.config.head_e * (2 ** (params.config.operand_bits - 1) - 1) ** 2
+    top = 2**params.numerics.scale_bits - 1
+    for mantissa in (top, -top):
         for score in (most, -most, 1, -1, 0):
             assert_scaled([score] * len(amounts), exponent_of(amounts, params), mantissa, params)
 

@@ -20,7 +20,7 @@ LONGEST = 1 << 20
 
 
 def random_jobs(rng: np.random.Generator, core: Params) -> list[Fields]:
-    """Jobs of a few blocks, most of them causal, some of them with nothing to see; and the largest numbers there are."""
+    """Jobs of a few blocks, most of them causal, some of them with nothing to see; and the largest numbers."""
     size = core.block
     jobs = [
         job(

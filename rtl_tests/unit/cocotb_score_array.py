@@ -160,20 +160,17 @@ async def the_sum_leaves_at_the_foot(dut) -> None:
     """The stated latency holds for data, not only for tags: one product in an array of zeros."""
     core = params(os.environ["CORE"])
     c = core.config
-    width, row = c.operand_bits, c.rows_e - 1
+    width, groups, columns = c.operand_bits, c.rows_e // c.beat, (1 << c.cols) - 1
     await start(dut)
-    clear = [
-        STILL | IDLE | {"load_rows": -1 % (1 << c.rows_e // c.beat), "load_columns": (1 << c.cols) - 1}
-        | {"load_operand": operand, "load_data": 0}
-        for operand in range(core.q_depth)
-    ]
-    group, lane = divmod(row, c.beat)
-    one = STILL | {"load_rows": 1 << group, "load_columns": (1 << c.cols) - 1, "load_operand": 1}
-    one |= {"load_data": pack([int(i == lane) * 3 for i in range(c.beat)], width)}
-    key = {"write_rows": 1 << group, "write_address": 0, "write_data": pack([-5] * c.beat, width)}
+    zero = {"load_rows": (1 << groups) - 1, "load_columns": columns, "load_data": 0}
+    clear = [STILL | IDLE | zero | {"load_operand": operand} for operand in range(core.q_depth)]
+    # Fold 1 of slot 0, in the last row.
+    three = pack([0] * (c.beat - 1) + [3], width)
+    one = {"load_rows": 1 << groups - 1, "load_columns": columns, "load_operand": 1, "load_data": three}
+    key = {"write_rows": 1 << groups - 1, "write_address": 0, "write_data": pack([-5] * c.beat, width)}
     issue = {"tag": bits_of(score_tag_layout(core), {"valid": 1, "fold": 1}), "address": 0}
     # Until the last fold with old operands has left.
-    fill = [*clear, one | key, *[STILL] * (score_latency(core) + c.cols)]
+    fill = [*clear, STILL | one | key, *[STILL] * (score_latency(core) + c.cols)]
     seen = await clocked(dut, [*fill, issue, IDLE], [f"sum__{i}" for i in range(c.cols)], 3 * score_latency(core))
     for column in range(c.cols):
         nonzero = [t for t, sums in enumerate(seen[len(fill) :]) if sums[column]]

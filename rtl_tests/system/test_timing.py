@@ -1,0 +1,172 @@
+"""Cycles of the whole core: every one of them follows from the latencies that its parts state."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from hwgen.array.value_pe import ValuePE
+from hwgen.control.causes import BUSY, Cause
+from hwgen.memory.convert import ElementShift
+from hwgen.params import Params
+from hwgen.sim.build import Build, build
+from hwgen.sim.run import HeadJob, RunResult, simulate
+from hwgen.softmax.output import output_latency
+from hwgen.timing import hazard_distance, value_latency
+from rtl_tests.harness.check import assert_run, pairs, visits
+from rtl_tests.harness.configurations import params
+from rtl_tests.harness.jobs import every_shape, job
+
+NAMES = ["base", "one_fold", "four_folds", "shared_lane"]
+# The streams of these bring a key's rows as fast as a number of live slots takes them.
+LIVE = [("base", 1), ("base", 4), ("one_fold", 1), ("one_fold", 2), ("one_fold", 3), ("one_fold", 4)]
+LIVE += [("four_folds", 2), ("four_folds", 4), ("shared_lane", 1), ("shared_lane", 2)]
+# Cycles from end to end of an empty SyncFIFOBuffered, of which BlockFork has one an output.
+QUEUE = 2
+
+
+@lru_cache
+def simulator(name: str) -> Build:
+    return build(params(name), address_bits=16, fast=False)
+
+
+def run(name: str, jobs: list[HeadJob]) -> RunResult:
+    """A run whose results are right, with streams that never pause."""
+    result = simulate(simulator(name), jobs, trace=True)
+    assert_run(params(name), jobs, result)
+    return result
+
+
+def plain_jobs(core: Params, seed: int, *shapes: tuple[int, int]) -> list[HeadJob]:
+    """Jobs of (queries, keys), every key seen by every query."""
+    rng = np.random.default_rng(seed)
+    return [job(rng, core, queries, keys) for queries, keys in shapes]
+
+
+def idle(result: RunResult) -> dict[Cause, int]:
+    """The score array's idle cycles, causes that occur only."""
+    counts = result.idle("score")
+    return {cause: counts[cause.name.lower()] for cause in Cause if counts[cause.name.lower()]}
+
+
+def cycle_by_cycle(result: RunResult) -> list[tuple[int, int]]:
+    """(cause, value_busy) of every cycle of a run."""
+    ends = [*(t for t, _, _ in result.activity[1:]), result.counters["cycles"]]
+    assert result.activity[0][0] == 0 and all(a < b for a, b in pairwise(ends))
+    return [(cause, busy) for (t, cause, busy), end in zip(result.activity, ends, strict=True) for _ in range(t, end)]
+
+
+def fill(core: Params, queries: int) -> int:
+    """Cycles from a job's acceptance to its first visit, for queries of one block."""
+    c = core.config
+    row = c.head_e // c.beat
+    # The walker starts, counts a slot a cycle and offers the block; the testbench knows of it a cycle after it sees it.
+    offered = 1 + -(-queries // c.cols)
+    first_beat = offered + QUEUE + 1
+    last_beat = first_beat + queries * row - 1
+    # A row is converted when it is complete; the loader knows of the block's last beat a cycle later.
+    return last_beat + row + ElementShift.LATENCY + 1 + 1
+
+
+def way_out(core: Params, queries: int) -> int:
+    """Cycles from the first last visit of the last block's `queries` until the last beat of O is taken."""
+    c = core.config
+    assert c.cols * c.head_f // c.out_beat >= core.visit, "the drain would wait for the visits"
+    corner = value_latency(core) + core.folds_f - 1 + c.rows_f + c.cols
+    first_step = corner + ValuePE.RESULT_LATENCY + 1
+    return first_step + queries * c.head_f // c.out_beat - 1 + output_latency(core)
+
+
+def enough_keys(core: Params) -> int:
+    """So many keys that a block lasts longer than its way out and, behind that, the loading of the block after next."""
+    load = core.block * core.config.head_e // core.config.beat
+    return -(-(way_out(core, core.block) + load) // (core.config.slots * core.visit))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_values_follow_keys_at_the_stated_latency(name: str) -> None:
+    core = params(name)
+    result = run(name, every_shape(core, 1))
+    log = cycle_by_cycle(result)
+    keys = [t for t, (cause, _) in enumerate(log) if cause == BUSY]
+    values = [t for t, (_, busy) in enumerate(log) if busy]
+    assert values[0] - keys[0] == value_latency(core)
+    # The same for the first fold of every other visit.
+    assert [t - value_latency(core) for t in values[:: core.folds_f]] == keys[:: core.folds_e]
+    counts = {cause: sum(code == cause for code, _ in log) for cause in Cause}
+    assert {cause: count for cause, count in counts.items() if count} == idle(result)
+    assert (len(keys), len(values)) == (result.counters["score_busy"], result.counters["value_busy"])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_idle_cycle_between_blocks_and_jobs(name: str) -> None:
+    core = params(name)
+    assert core.config.slots * core.visit >= hazard_distance(core) and core.visit == core.folds_e
+    keys = enough_keys(core)
+    shapes = [(2 * core.block, keys), (core.block, keys + 3), (3 * core.block, keys), (core.block, keys)]
+    result = run(name, plain_jobs(core, 2, *shapes))
+    assert set(idle(result)) == {Cause.FILL, Cause.DRAIN}
+    causes = [cause for cause, _ in cycle_by_cycle(result)]
+    # One stretch of work, nothing in it.
+    assert [b for a, b in pairwise([None, *causes]) if a != b] == [Cause.FILL, BUSY, Cause.DRAIN]
+    work = sum(queries // core.config.cols * keys for queries, keys in shapes) * core.visit
+    assert causes.count(BUSY) == work
+    # Blocks and jobs cost their visits; the last round through the slots is on the way out already.
+    ends = fill(core, core.block) + way_out(core, core.block) + 1 - core.config.slots * core.visit
+    assert result.counters["cycles"] == work + ends
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_block_that_is_too_short_waits_for_the_next_queries(name: str) -> None:
+    """Idle cycles are seen where there must be some."""
+    core = params(name)
+    result = run(name, plain_jobs(core, 3, (2 * core.block, 1)))
+    load, work = core.block * core.config.head_e // core.config.beat, core.config.slots * core.visit
+    # The loader takes a cycle to turn to the next block.
+    assert idle(result)[Cause.WAIT_Q] == 1 + load - work > 0
+
+
+@pytest.mark.parametrize(("name", "live"), LIVE)
+def test_few_live_slots_wait_for_the_hazard(name: str, live: int) -> None:
+    core = params(name)
+    queries, keys = live * core.config.cols, enough_keys(core) * core.config.slots
+    result = run(name, plain_jobs(core, 4, *[(queries, keys)] * 3))
+    gap = max(hazard_distance(core) - live * core.visit, 0)
+    # Every round through the slots but the first begins with the gap, those of the next jobs too.
+    assert result.idle("score")["hazard"] == (3 * keys - 1) * gap
+    assert set(idle(result)) == {Cause.FILL, Cause.DRAIN} | ({Cause.HAZARD} if gap else set())
+
+
+@pytest.mark.parametrize(("name", "live"), LIVE)
+def test_every_cycle_is_accounted_for(name: str, live: int) -> None:
+    core = params(name)
+    queries, keys = live * core.config.cols, 17
+    result = run(name, plain_jobs(core, 5, (queries, keys)))
+    round_trip = live * core.visit
+    period = max(hazard_distance(core), round_trip)
+    counts = result.idle("score")
+    assert counts["fill"] == fill(core, queries)
+    assert counts["hazard"] == (keys - 1) * (period - round_trip)
+    # The O beat that ends the run is taken in its last cycle.
+    assert counts["drain"] == way_out(core, queries) + 1 - round_trip
+    assert set(idle(result)) <= {Cause.FILL, Cause.HAZARD, Cause.DRAIN}
+    assert result.counters["cycles"] == fill(core, queries) + (keys - 1) * period + way_out(core, queries) + 1
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_causal_work_is_skipped(name: str) -> None:
+    core = params(name)
+    rng = np.random.default_rng(7)
+    slots, cols = 3 * core.config.slots, core.config.cols
+    causal = job(rng, core, slots * cols, slots * cols, causal=True)
+    full = HeadJob(causal.q, causal.k, causal.v, job(rng, core, 1, slots * cols).job)
+    runs = {kind: run(name, [work]) for kind, work in (("causal", causal), ("full", full))}
+    shown = {kind: result.counters["score_busy"] // core.folds_e for kind, result in runs.items()}
+    assert shown["causal"] == visits(core, causal) == cols * slots * (slots + 1) // 2
+    assert shown["full"] == visits(core, full) == cols * slots * slots
+    assert shown["causal"] < shown["full"]
+    assert runs["causal"].counters["cycles"] < runs["full"].counters["cycles"]
+    assert runs["causal"].counters["pairs"] == pairs(causal) == cols * slots * (cols * slots + 1) // 2
