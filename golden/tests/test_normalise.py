@@ -51,9 +51,7 @@ def test_random_quotients(seed: int, fmt: FloatFormat) -> None:
     pairs = zip(random_magnitudes(rng, count, 62), random_magnitudes(rng, count, 62), signs, strict=True)
     # From well below the smallest subnormal to beyond infinity.
     targets = rng.integers(smallest_step(fmt) - 3, fmt.bias + 4, count)
-    operands = [
-        (int(s) * n, d, output_exponent(n, d, int(t))) for (n, d, s), t in zip(pairs, targets, strict=True)
-    ]
+    operands = [(int(s) * n, d, output_exponent(n, d, int(t))) for (n, d, s), t in zip(pairs, targets, strict=True)]
     assert_divided(operands, fmt)
 
 

@@ -59,7 +59,6 @@ def testbench_parameters(params: Params, address_bits: int) -> dict[str, int]:
         "LSE": lse_beat(params).size,
         "COUNTERS": counters_layout().size,
         "LENGTH": LENGTH_BITS,
-        "FIRST": position(block, "first_query"),
         "QUERIES": position(block, "queries"),
         "KEYS": position(block, "keys"),
         "BLOCK_JOB_LAST": position(block, "job_last"),

@@ -7,7 +7,7 @@
 module testbench #(
     parameter JOB = 1, parameter BLOCK = 1, parameter BEAT = 1, parameter O = 1, parameter LSE = 1,
     parameter COUNTERS = 1,
-    parameter FIRST = 0, parameter LENGTH = 21,       // block: position of first_query, width of a length
+    parameter LENGTH = 21,                            // block: width of a length
     parameter QUERIES = 0, parameter KEYS = 0,        // block: positions of queries and keys
     parameter BLOCK_JOB_LAST = 0,                     // block: position of job_last
     parameter E_BEATS = 1, parameter F_BEATS = 1,     // beats in a row of Q and K, and of V

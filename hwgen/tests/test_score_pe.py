@@ -56,9 +56,7 @@ def test_sum_under_random_loads(seed: int, params: Params) -> None:
     operands = operands_seen(cycles, params)
     # The sum from above arrives a cycle before the sum leaves, that is after its key.
     later = ScorePE.LATENCY - 1
-    want = [
-        cycles[t + later]["sum_in"] + operands[t] * cycles[t]["k_in"] for t in range(len(cycles) - ScorePE.LATENCY)
-    ]
+    want = [cycles[t + later]["sum_in"] + operands[t] * cycles[t]["k_in"] for t in range(len(cycles) - ScorePE.LATENCY)]
     assert got[ScorePE.LATENCY :] == want
 
 
