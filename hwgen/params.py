@@ -60,7 +60,7 @@ class Params:
     def _check_divides(self, part: str, whole: str) -> None:
         p, w = getattr(self.config, part), getattr(self.config, whole)
         if w % p:
-            near = max(w - w % p, p)
+            near = max((w + (p - 1) // 2) // p * p, p)
             raise ConfigError(f"{whole}={w} must be a multiple of {part}={p}; the nearest is {near}")
 
     def _check_lanes(self) -> None:

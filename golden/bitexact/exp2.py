@@ -23,8 +23,8 @@ def chords(numerics: Numerics) -> tuple[Chord, ...]:
     """The table, `exp_segments` entries: part of the contract, read by the golden model and by the hardware.
 
     A chord lies above the convex curve. Its intercept is lowered by half the largest gap, so that the error has both
-    signs and averages out between numerator and denominator; half a unit is added so that the floor behind the slope's
-    product rounds.
+    signs and averages out between numerator and denominator; half a unit less makes up for the floor of the slope's
+    product, which is subtracted.
     """
     one = float(1 << numerics.weight_bits)
     steps = 1 << (numerics.score_frac - numerics.segment_bits)
@@ -38,7 +38,7 @@ def chords(numerics: Numerics) -> tuple[Chord, ...]:
         where = -np.log2(touch / one)
         gap = left - gradient * (where - i / numerics.exp_segments) - touch
         slope = round((left - right) / steps * (1 << numerics.slope_frac))
-        base = min(round(left - gap / 2 + 0.5), (1 << numerics.weight_bits) - 1)
+        base = min(round(left - gap / 2 - 0.5), (1 << numerics.weight_bits) - 1)
         table.append(Chord(base, slope))
     return tuple(table)
 

@@ -50,7 +50,10 @@ def divide_round(
 def pack(
     negative: NDArray[np.bool_], magnitude: NDArray[np.int64], power: NDArray[np.int64], fmt: FloatFormat
 ) -> NDArray[np.unsignedinteger]:
-    """Codes of `+-magnitude * 2^power` (magnitude's last bit may be sticky), nearest even, subnormals kept."""
+    """Codes of `+-magnitude * 2^power` (magnitude's last bit may be sticky), nearest even, subnormals kept.
+
+    A magnitude that is to be rounded to a normal number needs at least as many significant bits as the format has.
+    """
     digits = fmt.mantissa_bits + 1
     top = power + bit_length(magnitude)
     lowest = 1 - fmt.bias - fmt.mantissa_bits

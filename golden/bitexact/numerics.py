@@ -7,7 +7,7 @@ and key head dimension:
 * `QK`:     `|QK| <= E (2^(W-1)-1)^2 < 2^(2(W-1) + ceil(log2 E))`; `qk_bits` adds the sign.
 * `P = QK * mantissa`: `|mantissa| < 2^scale_bits`, hence `|P| < 2^(qk_bits - 1 + scale_bits)`, at most `2^63`.
 * `x`:      clamped to `+-(2^(11+sf) - 1)`; `score_bits = 12 + sf`.
-* `c = ceil(x)`: `-2^11 + 1 <= c <= 2^11`; 13 bits. `c + ev` with `|ev| <= 255` fits 14 bits.
+* `c = ceil(x)`: `-2^11 + 1 <= c <= 2^11`; 13 bits. `c + ev` with `|ev| <= 255` fits 13 bits (kept in 14).
 * weight:   `0 <= y <= 2^Pw - 1`, and right shifts only make it smaller.
 * `RD`:     a right shift never makes it larger, each key adds at most `2^Pw - 1`:
             `RD <= N (2^Pw - 1) < 2^(Pw + key_bits)`.
@@ -90,8 +90,11 @@ class Numerics:
                 f"operand_bits={self.operand_bits} over 2^{self.key_bits} keys: it must lie in "
                 f"{self.full_product_bits - self.operand_bits + 1} .. {self.full_product_bits}"
             )
-        if self.denominator_bits > 63:
-            raise ValueError(f"weight_bits + key_bits must be at most 63, not {self.denominator_bits}")
+        if self.weight_bits - self.score_frac > SLOPE_BITS:
+            raise ValueError(
+                f"weight_bits - score_frac must be at most {SLOPE_BITS}, the width of a chord's slope, "
+                f"not {self.weight_bits - self.score_frac}"
+            )
         format_named(self.in_format)
         format_named(self.out_format)
 

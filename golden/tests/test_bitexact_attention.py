@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pytest
 
 from golden import exact
-from golden.bitexact import Job, Numerics, Result, attend, attention
+from golden.bitexact import Job, Numerics, Result, ScaleCode, attend, attention
 from golden.bitexact.attention import QUERY_CHUNK
 from golden.bitexact.numerics import SHIFT_LIMIT
 from golden.formats import FORMATS, decode, encode, quantise
@@ -148,10 +148,15 @@ def test_scales(scale: float) -> None:
 
 def test_scores_beyond_the_precision_of_float64() -> None:
     numerics = Numerics(operand_bits=24, scale_bits=8, accumulator_bits=60, in_format="fp32")
-    assert numerics.qk_bits(128) > 53
-    rng = np.random.default_rng(6)
-    q, k, v = (encode(rng.uniform(0.9, 1.0, (n, d)), numerics.input) for n, d in ((3, 128), (4, 128), (4, 3)))
-    assert_attended(q, k, v, job_of(numerics, 4, 0.01), numerics)
+    assert numerics.qk_bits(256) > 53
+    # In units of 2^-23. The score is 2293 * 2^42 + 1: it needs 54 bits, and without its last one it is a tie.
+    q = np.array([[1, 7 << 20, *[3 << 21] * 254]])
+    k = np.array([[1, 1 << 22, *[3 << 21] * 254]])
+    assert int(q[0] @ k[0]) == (2293 << 42) + 1
+    codes = [encode(np.ldexp(tensor.astype(np.float64), -23), numerics.input) for tensor in (q, k, np.ones((1, 2)))]
+    # Half a unit of x is worth 2^42.
+    power = 2 * (numerics.operand_bits - 1) - numerics.score_frac
+    assert_attended(*codes, Job(scale=ScaleCode(128, power - 43 - 7), keys=1), numerics)
 
 
 SPECIAL = [pytest.param(value, id=str(value)) for value in (math.nan, math.inf, -math.inf)]

@@ -216,3 +216,16 @@ def test_scale_must_be_moderate(scale: float) -> None:
     message = f"scale must have a magnitude between 2^-100 and 2^100, not {scale!r}"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         Numerics().encode_scale(scale)
+
+
+@pytest.mark.parametrize(("weight_bits", "score_frac"), [(31, 12), (26, 7), (23, 4)])
+def test_slopes_must_fit(weight_bits: int, score_frac: int) -> None:
+    excess = weight_bits - score_frac
+    message = f"weight_bits - score_frac must be at most 18, the width of a chord's slope, not {excess}"
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        Numerics(
+            weight_bits=weight_bits,
+            score_frac=score_frac,
+            exp_segments=4,
+            accumulator_bits=weight_bits + 22,
+        )

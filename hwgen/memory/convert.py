@@ -96,7 +96,7 @@ class BlockConverter(Part):
     """Rows of `dimension` float codes in, the same rows in block fixed point out.
 
     A row is collected while its largest exponent is found, then read back and shifted; the next row is collected
-    meanwhile. Latency: a row's beats + ElementShift.LATENCY + 2; throughput 1 beat a cycle.
+    meanwhile. Latency: a row's beats + ElementShift.LATENCY + 1; throughput 1 beat a cycle.
     """
 
     def __init__(self, params: Params, dimension: int) -> None:

@@ -47,7 +47,7 @@ def queue_depth(params: Params) -> int:
 class OutputUnit(Part):
     """Every drain step passes the reciprocal, fetches its values, is divided and queued; nothing in between stops.
 
-    `room` says that the queues have a place for one more step. Latency `output_latency` cycles from `step` to `o`, 2
+    `room` says that the queues have a place for one more step. Latency `output_latency` cycles from `step` to `o`, 3
     to `lse`; throughput 1 step a cycle.
 
     Members: step, room; result_address, result (one a lane, one cycle later); drain_columns, drain_address, drain

@@ -38,8 +38,8 @@ def reciprocal_latency(params: Params) -> int:
 
 
 def normal_bits(params: Params) -> int:
-    """Common width of normalised numerators and denominators."""
-    return max(params.config.accumulator_bits - 1, params.numerics.denominator_bits)
+    """Common width of normalised numerators and denominators, at least that of the reciprocal's argument."""
+    return max(params.config.accumulator_bits - 1, params.numerics.denominator_bits, reciprocal_frac(params))
 
 
 def divisor_layout(params: Params) -> data.StructLayout:

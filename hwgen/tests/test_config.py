@@ -105,6 +105,7 @@ def test_limits(name: str) -> None:
     ("changes", "message"),
     [
         ({"head_e": 10}, "head_e=10 must be a multiple of rows_e=4; the nearest is 8"),
+        ({"head_e": 11}, "head_e=11 must be a multiple of rows_e=4; the nearest is 12"),
         ({"head_f": 2}, "head_f=2 must be a multiple of rows_f=4; the nearest is 4"),
         ({"beat": 3, "out_beat": 2}, "rows_e=4 must be a multiple of beat=3; the nearest is 3"),
         ({"beat": 4, "rows_f": 2, "out_beat": 1}, "rows_f=2 must be a multiple of beat=4; the nearest is 4"),

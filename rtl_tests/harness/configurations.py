@@ -35,6 +35,7 @@ CHANGES: dict[str, dict[str, object]] = {
     "bf16_to_fp32": {"out_format": "fp32"},
     "fp32_to_fp16": {"in_format": "fp32", "out_format": "fp16"},
     "narrow_weights": {"weight_bits": 18},
+    "small_accumulator": {"weight_bits": 8, "accumulator_bits": 30, "out_format": "fp32"},
     "fine_scores": {"score_frac": 16, "exp_segments": 64},
     "narrow_operands": {"operand_bits": 12, "accumulator_bits": 44, "weight_bits": 20},
 }

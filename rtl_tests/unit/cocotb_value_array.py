@@ -19,7 +19,7 @@ from rtl_tests.harness.configurations import params
 from rtl_tests.harness.cycles import Inputs, bits_of, clocked, pack, signed
 from rtl_tests.harness.streams import start
 
-CYCLES = 1000
+CYCLES = 800
 LOOP = ValuePE.LOOP
 
 

@@ -10,7 +10,7 @@ from rtl_tests.harness.unit import run_unit
 
 
 @pytest.mark.parametrize("name", ["one_lane_for_four"])
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("seed", [1, 2])
 def test_softmax_lane(name: str, seed: int, tmp_path: Path) -> None:
     core = params(name)
     assert core.group == 4 and core.config.slots == 4
