@@ -143,7 +143,7 @@ def content_key(*choices: object) -> str:
 
 def make_arguments(fast: bool) -> list[str]:
     """Compiler choice and optimisation; the run-time library is always optimised."""
-    arguments = [f"OPT_FAST={'-Os' if fast else '-O1'}", "OPT_SLOW=-O0", "OPT_GLOBAL=-Os"]
+    arguments = [f"OPT_FAST={'-Os' if fast else '-O0'}", "OPT_SLOW=-O0", "OPT_GLOBAL=-Os"]
     if shutil.which("clang++"):
         arguments += ["CXX=clang++", "LINK=clang++"]
     if shutil.which("ccache"):
