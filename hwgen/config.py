@@ -15,7 +15,7 @@ from hwgen.errors import ConfigError
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """The choices that describe one core.
+    """The choices that describe one accelerator.
 
     rows_e, rows_f:   rows of the score array and of the value array
     cols:             columns of both arrays
@@ -25,6 +25,10 @@ class Config:
     beat:             elements in a beat of the Q, K and V streams
     out_beat:         elements in a beat of the O stream, and normaliser lanes
     buffer_rows:      key rows (and as many value rows, besides those in flight) held ahead of the arrays
+    bus_bits, address_bits: widths of the AXI4 data and address
+    burst_beats:      most beats in an AXI burst; bursts do not cross multiples of their largest size
+    outstanding:      most bursts in flight, each for reads and for writes
+    queue_beats:      bus words that may be requested ahead, each for Q, K and V
     operand_bits, weight_bits, score_frac, exp_segments, scale_bits, accumulator_bits, in_format, out_format:
                       the numbers contract, see `golden.bitexact.numerics`
     """
@@ -39,6 +43,11 @@ class Config:
     beat: int = 8
     out_beat: int = 8
     buffer_rows: int = 16
+    bus_bits: int = 128
+    address_bits: int = 64
+    burst_beats: int = 16
+    outstanding: int = 32
+    queue_beats: int = 256
     operand_bits: int = Numerics.operand_bits
     weight_bits: int = Numerics.weight_bits
     score_frac: int = Numerics.score_frac

@@ -13,7 +13,7 @@ from hwgen.control.causes import CAUSE_BITS
 from hwgen.control.counters import Counters, counters_layout
 from hwgen.control.drain import DrainWalker, PendingSlots
 from hwgen.control.issuer import Issuer
-from hwgen.control.job import job_layout
+from hwgen.control.job import geometry_layout, job_layout
 from hwgen.control.query_loader import QueryLoader
 from hwgen.control.run import RunState
 from hwgen.control.tags import block_layout
@@ -27,15 +27,17 @@ from hwgen.timing import key_rows, row_bits
 
 
 class Core(Part):
-    """Attention of one (batch, head) a job: `O = softmax(scale Q K^T + mask) V`, K and V streamed past resident
-    queries.
+    """Attention of one (batch, key/value head) a job: `O = softmax(scale Q K^T + mask) V` for the queries of all heads
+    that share it, K and V streamed past resident queries.
 
-    For every block of queries `fetch` tells which rows the streams have to bring: query rows first_query ..
-    first_query + queries - 1 on `q`, key and value rows 0 .. keys - 1 on `k` and `v`; each row in `head / beat` beats.
-    O and LSE come in the order of queries. Jobs follow each other without a gap.
+    For every block of queries `fetch` tells which rows the streams have to bring: the next `queries` rows on `q`, the
+    next `fresh` rows (with `rewind` from row 0 on) on `k` and `v`; each row padded with zeros to whole folds. O and LSE
+    come in the order of queries. Jobs follow each other without a gap.
 
-    Members: job; fetch; q, k, v; o, lse; busy (a job is in the machine); clear (counters and sticky bits to zero);
-    counters; cause, value_busy (what the arrays do in this cycle, see `control.causes`); saturated, poisoned (sticky).
+    Members: geometry (changes only while not busy); job; fetch; q, k, v; o, lse; busy (a job is in the machine); active
+    (count cycles even if none is); clear (counters and sticky bits to zero); counters; cause, value_busy (what the
+    arrays do in this cycle, see `control.causes`); saturated, poisoned (sticky); poisoned_row (a pulse a row of O that
+    is NaN); hungry (no queries are loaded: nothing can be done before there are); loaded (a pulse: a block's are).
     """
 
     def __init__(self, params: Params) -> None:
@@ -43,6 +45,7 @@ class Core(Part):
         beat = stream.Signature(raw_beat(params))
         super().__init__(
             {
+                "geometry": In(geometry_layout(params)),
                 "job": In(stream.Signature(job_layout(params))),
                 "fetch": Out(stream.Signature(block_layout(params))),
                 "q": In(beat),
@@ -51,12 +54,16 @@ class Core(Part):
                 "o": Out(stream.Signature(output_beat(params))),
                 "lse": Out(stream.Signature(lse_beat(params))),
                 "busy": Out(1),
+                "active": In(1),
                 "clear": In(1),
                 "counters": Out(counters_layout()),
                 "cause": Out(CAUSE_BITS),
                 "value_busy": Out(1),
                 "saturated": Out(1),
                 "poisoned": Out(1),
+                "poisoned_row": Out(1),
+                "hungry": Out(1),
+                "loaded": Out(1),
             }
         )
 
@@ -127,6 +134,8 @@ class Core(Part):
                 array.write_data.eq(buffer.write_data),
                 buffer.freed.eq(array.freed),
                 buffer.advance.eq(issuer.advance),
+                buffer.block_last.eq(issuer.block_last),
+                buffer.keep.eq(issuer.keep),
                 head.ready.eq(buffer.ready),
                 head.row.eq(buffer.row),
                 head.exponent.eq(buffer.exponent),
@@ -175,13 +184,17 @@ class Core(Part):
                 group.result_address.eq(self._output.result_address),
                 self._output.result[i].eq(group.result),
             ]
-        m.d.comb += self._value.visit.eq(self._groups[0].visit)
+        m.d.comb += [
+            self._value.visit.eq(self._groups[0].visit),
+            self._value.last_fold.eq(self.geometry.last_fold_f),
+        ]
 
     def _connect_drain(self, m: Module) -> None:
         output, value, pending = self._output, self._value, self._pending
         connect(m, output.o, flipped(self.o))
         connect(m, output.lse, flipped(self.lse))
         m.d.comb += [
+            self._drain.head_f.eq(self.geometry.head_f),
             self._drain.done.eq(value.done),
             self._drain.done_slot.eq(value.done_slot),
             self._drain.room.eq(output.room),
@@ -210,9 +223,15 @@ class Core(Part):
             self.busy.eq(run.busy),
             self.saturated.eq(run.saturated),
             self.poisoned.eq(run.poisoned),
+            self.poisoned_row.eq(self._output.poisoned),
+            self.hungry.eq(~self._loader.loaded.any()),
+            self.loaded.eq(self._loader.block.valid & self._loader.block.ready),
+            issuer.geometry.eq(self.geometry),
+            issuer.busy.eq(run.busy),
             issuer.running.eq(run.running),
             issuer.more.eq(self._walker.working | self.job.valid),
-            counters.busy.eq(run.busy),
+            counters.last_fold_e.eq(self.geometry.last_fold_e),
+            counters.busy.eq(run.busy | self.active),
             counters.clear.eq(self.clear),
             counters.cause.eq(issuer.cause),
             counters.value_busy.eq(self._value.busy),

@@ -21,8 +21,8 @@ class PartLibrary:
         self._ports: dict[str, frozenset[str]] = {}
         self.modules: list[str] = []
 
-    def instance(self, part: Part) -> Instance:
-        """An instance of the part's module, which is written when it is met for the first time."""
+    def instance(self, part: Part, domain: str) -> Instance:
+        """An instance of the part's module, which is written when it is met for the first time, in a clock domain."""
         # The part stands for its ports only: Amaranth must not warn that it was never elaborated.
         part._MustUse__used = True
         name = self._names.get(part.identity)
@@ -31,12 +31,14 @@ class PartLibrary:
             self.add(part, name)
         ports = {}
         if "clk" in self._ports[name]:
-            ports["i_clk"] = ClockSignal("sync")
+            ports["i_clk"] = ClockSignal(domain)
         if "rst" in self._ports[name]:
-            ports["i_rst"] = ResetSignal("sync")
+            ports["i_rst"] = ResetSignal(domain)
         for path, member, value in part.signature.flatten(part):
             direction = "o" if member.flow == wiring.Out else "i"
-            ports[f"{direction}_{'__'.join(map(str, path))}"] = Value.cast(value)
+            port = Value.cast(value)
+            if len(port):
+                ports[f"{direction}_{'__'.join(map(str, path))}"] = port
         return Instance(name, **ports)
 
     def add(self, part: Part, name: str) -> None:
@@ -58,12 +60,16 @@ class PartLibrary:
 
 
 def without_empty_wires(text: str) -> str:
-    """RTLIL without the named wires of no bits that empty fields leave: in Verilog they would become `[-1:0]`."""
+    """RTLIL without the named wires and ports of no bits that empty fields leave: in Verilog they would become
+    `[-1:0]`."""
     text = re.sub(r"(?m)^connect \\\S+ \{ *\}\n", "", text)
-    for name in set(re.findall(r"(?m)^  wire width 0 (\\\S+)$", text)):
+    # A choice between nothing and nothing may have any of them for its result.
+    text = re.sub(r"(?m)^  cell \$mux \S+\n    parameter \\WIDTH 0\n(?:    .*\n)*  end\n", "", text)
+    wire = r"  wire width 0 (?:(?:input|output) \d+ +)?"
+    for name in set(re.findall(rf"(?m)^{wire}(\\\S+)$", text)):
         # Only where no cell is connected to it.
         if len(re.findall(rf"(?m){re.escape(name)}(?= |$)", text)) == 1:
-            text = re.sub(rf"(?m)^(?: *attribute .*\n)*  wire width 0 {re.escape(name)}\n", "", text)
+            text = re.sub(rf"(?m)^(?: *attribute .*\n)*{wire}{re.escape(name)}\n", "", text)
     return text
 
 

@@ -18,6 +18,15 @@ LENGTH_BITS = 21
 OFFSET_BITS = 23
 """Width of a causal offset and of position differences, sign included."""
 
+QUERY_BITS = 29
+"""Width of a query's number within a job, which counts the queries of all heads that share a key/value head."""
+
+GROUP_BITS = 13
+"""Width of the number of query heads that share a key/value head."""
+
+EDGE_BITS = 37
+"""Width of differences between query numbers, sign included: a causal offset times a group, and a query number."""
+
 LIMITS = {
     "rows_e": 256,
     "rows_f": 256,
@@ -29,7 +38,14 @@ LIMITS = {
     "beat": 64,
     "out_beat": 64,
     "buffer_rows": 1024,
+    "outstanding": 64,
+    "queue_beats": 4096,
 }
+
+BUS_BITS = (32, 64, 128, 256, 512)
+
+PAGE_BYTES = 4096
+"""What no AXI burst crosses a multiple of."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +66,7 @@ class Params:
             self._check_divides("beat", rows)
         self._check_divides("out_beat", "rows_f")
         self._check_lanes()
+        self._check_bus()
         if c.buffer_rows < 2:
             raise ConfigError(f"buffer_rows must be at least 2, not {c.buffer_rows!r}")
         try:
@@ -68,6 +85,19 @@ class Params:
         if c.cols % self.lanes:
             divisors = [n for n in range(1, c.cols + 1) if c.cols % n == 0]
             raise ConfigError(f"lanes={c.lanes} must divide cols={c.cols}: one of {', '.join(map(str, divisors))}")
+
+    def _check_bus(self) -> None:
+        c = self.config
+        if c.bus_bits not in BUS_BITS:
+            raise ConfigError(f"bus_bits must be one of {', '.join(map(str, BUS_BITS))}, not {c.bus_bits!r}")
+        if not 32 <= c.address_bits <= 64:
+            raise ConfigError(f"address_bits must lie in 32 .. 64, not {c.address_bits!r}")
+        longest = min(256, PAGE_BYTES // self.bus_bytes)
+        if c.burst_beats & (c.burst_beats - 1) or not 1 <= c.burst_beats <= longest:
+            limits = f"1 .. {longest} with bus_bits={c.bus_bits}"
+            raise ConfigError(f"burst_beats must be a power of two in {limits}, not {c.burst_beats!r}")
+        if c.queue_beats < 2 * c.burst_beats:
+            raise ConfigError(f"queue_beats must hold two bursts, {2 * c.burst_beats}, not {c.queue_beats!r}")
 
     @cached_property
     def numerics(self) -> Numerics:
@@ -102,7 +132,7 @@ class Params:
 
     @property
     def visit(self) -> int:
-        """Cycles one (slot, key) visit occupies the arrays."""
+        """Cycles one (slot, key) visit occupies the arrays at the largest head dimensions."""
         return max(self.folds_e, self.folds_f, self.group)
 
     @property
@@ -156,6 +186,11 @@ class Params:
     def acc_depth(self) -> int:
         """Accumulators a value PE holds, slots x folds (with as many results waiting for the drain)."""
         return 1 << (self.slot_bits + self.fold_f_bits)
+
+    @property
+    def bus_bytes(self) -> int:
+        """Bytes in a bus word."""
+        return self.config.bus_bits // 8
 
     @property
     def macs(self) -> int:

@@ -6,7 +6,7 @@ import re
 from contextvars import ContextVar
 from typing import Any, Protocol
 
-from amaranth.hdl import Module
+from amaranth.hdl import DomainRenamer, Module
 from amaranth.lib import wiring
 
 
@@ -29,14 +29,17 @@ class Part(wiring.Component):
 class Library(Protocol):
     """Where parts go when Verilog is written: gives the instance to put in place of the part."""
 
-    def instance(self, part: Part) -> Any: ...
+    def instance(self, part: Part, domain: str) -> Any: ...
 
 
 current_library: ContextVar[Library | None] = ContextVar("current_library", default=None)
 
 
-def place(m: Module, name: str, part: Part) -> None:
-    """Make `part` the submodule `name` of `m`: an instance of its module while Verilog is written, else the part
-    itself."""
+def place(m: Module, name: str, part: Part, domain: str = "sync") -> None:
+    """Make `part`, clocked and reset by `domain`, the submodule `name` of `m`: an instance of its module while Verilog
+    is written, else the part itself."""
     library = current_library.get()
-    setattr(m.submodules, name, part if library is None else library.instance(part))
+    if library is not None:
+        setattr(m.submodules, name, library.instance(part, domain))
+    else:
+        setattr(m.submodules, name, part if domain == "sync" else DomainRenamer(domain)(part))

@@ -23,7 +23,7 @@ def score_latency(params: Params) -> int:
 
 
 def value_latency(params: Params) -> int:
-    """Cycles from a key's issue to the issue of its value row."""
+    """Cycles from a key's issue to the issue of its value row, at the largest head dimension."""
     from hwgen.softmax.fold_sum import FoldSum
     from hwgen.softmax.lane import SoftmaxLane
 
@@ -33,9 +33,8 @@ def value_latency(params: Params) -> int:
 
 def value_rows(params: Params) -> int:
     """Value rows to hold: those ahead of the arrays and those in flight between issue and release."""
-    shortest = max(params.visit, hazard_distance(params))
-    in_flight = -(-(value_latency(params) + params.config.rows_f + params.visit + 4) // shortest)
-    return params.config.buffer_rows + in_flight
+    in_flight = value_latency(params) + params.config.rows_f + params.visit + 4
+    return params.config.buffer_rows + -(-in_flight // _shortest_visit(params))
 
 
 def reset_cycles(params: Params) -> int:
@@ -47,8 +46,17 @@ def reset_cycles(params: Params) -> int:
 
 def key_rows(params: Params) -> int:
     """Key rows to hold: those ahead of the array and those in flight between issue and release."""
-    shortest = max(params.visit, hazard_distance(params))
-    return params.config.buffer_rows + -(-(params.config.rows_e + 2) // shortest)
+    return params.config.buffer_rows + -(-(params.config.rows_e + 2) // _shortest_visit(params))
+
+
+def resident_rows(params: Params) -> int:
+    """Keys of a head that stays in the buffers for all its blocks."""
+    return min(1 << ceil_log2(key_rows(params)), 1 << row_bits(params))
+
+
+def _shortest_visit(params: Params) -> int:
+    """Least cycles from key to key: a single slot with the smallest head dimensions."""
+    return max(params.group, hazard_distance(params))
 
 
 def row_bits(params: Params) -> int:

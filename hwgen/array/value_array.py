@@ -1,6 +1,6 @@
 """The value array: rows_f x cols output-stationary cells with the feeders at their left edge."""
 
-from amaranth.hdl import Cat, Module, Signal, signed
+from amaranth.hdl import Cat, Module, Mux, Signal, signed
 from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 
@@ -13,7 +13,7 @@ from hwgen.part import Part, place
 
 
 class FoldWalker(Part):
-    """Turns a visit's tag from the lane of column 0 into one value tag and address a fold.
+    """Turns a visit's tag from the lane of column 0 into one value tag and address a fold, 0 to `last_fold`.
 
     The first fold leaves in the cycle in which the visit arrives. `free` marks the last fold of a value row's last
     visit.
@@ -23,6 +23,7 @@ class FoldWalker(Part):
         self._params = params
         super().__init__(
             {
+                "last_fold": In(params.fold_f_bits),
                 "visit": In(lane_tag_layout(params)),
                 "tag": Out(value_tag_layout(params)),
                 "address": Out(value_address(params)),
@@ -46,9 +47,7 @@ class FoldWalker(Part):
             m.d.comb += [now.eq(self.visit), current.eq(0)]
             m.d.sync += held.eq(self.visit)
         with m.If(active):
-            m.d.sync += fold.eq(0 if p.folds_f == 1 else current + 1)
-            with m.If(current == p.folds_f - 1):
-                m.d.sync += fold.eq(0)
+            m.d.sync += fold.eq(Mux(current == self.last_fold, 0, current + 1))
         m.d.comb += [
             self.tag.valid.eq(active),
             self.tag.first.eq(now.visit.first),
@@ -56,7 +55,7 @@ class FoldWalker(Part):
             self.tag.slot.eq(now.visit.slot),
             self.tag.fold.eq(current),
             self.address.eq(Cat(current, now.visit.row)),
-            self.free.eq(active & now.visit.key_last & (current == p.folds_f - 1)),
+            self.free.eq(active & now.visit.key_last & (current == self.last_fold)),
         ]
         return m
 
@@ -67,9 +66,9 @@ class ValueArray(Part):
     Column c's weight and shift are taken in the cycle `c` after the visit's first fold passes `visit`, plus
     FeederRow.LATENCY, and must be held for all folds. Nothing ever stalls.
 
-    Members: visit (tag from the lane of column 0); weights; write_* (value buffer, `write_rows`
-    selects groups of `beat` rows); freed (a value row has been read for the last time); busy (a fold is issued);
-    done, done_slot (all results of a slot are in the result memories);
+    Members: last_fold (folds of F, minus one); visit (tag from the lane of column 0); weights; write_* (value buffer,
+    `write_rows` selects groups of `beat` rows); freed (a value row has been read for the last time); busy (a fold is
+    issued); done, done_slot (all results of a slot are in the result memories);
     drain_columns (one-hot), drain_address; drain (one value a row, DRAIN_LATENCY cycles later).
     """
 
@@ -80,6 +79,7 @@ class ValueArray(Part):
         c = params.config
         super().__init__(
             {
+                "last_fold": In(params.fold_f_bits),
                 "visit": In(lane_tag_layout(params)),
                 "weights": In(data.ArrayLayout(weight_layout(params), c.cols)),
                 "write_rows": In(c.rows_f // c.beat),
@@ -100,7 +100,11 @@ class ValueArray(Part):
         p = self._params
         walker = FoldWalker(p)
         place(m, "walker", walker)
-        m.d.comb += [walker.visit.eq(self.visit), self.busy.eq(walker.tag.valid)]
+        m.d.comb += [
+            walker.last_fold.eq(self.last_fold),
+            walker.visit.eq(self.visit),
+            self.busy.eq(walker.tag.valid),
+        ]
         # The cells register their selects, so the address waits a cycle too.
         drain_address = Signal.like(self.drain_address)
         m.d.sync += drain_address.eq(self.drain_address)
@@ -132,6 +136,6 @@ class ValueArray(Part):
             m.d.sync += following.eq(tag)
             tag = following
         m.d.comb += [
-            self.done.eq(tag.valid & tag.last & (tag.fold == self._params.folds_f - 1)),
+            self.done.eq(tag.valid & tag.last & (tag.fold == self.last_fold)),
             self.done_slot.eq(tag.slot),
         ]

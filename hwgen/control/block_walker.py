@@ -6,14 +6,16 @@ from amaranth.lib.wiring import In, Out
 
 from hwgen.control.job import job_layout
 from hwgen.control.tags import block_layout
-from hwgen.params import LENGTH_BITS, OFFSET_BITS, Params
+from hwgen.params import EDGE_BITS, GROUP_BITS, LENGTH_BITS, QUERY_BITS, Params
 from hwgen.part import Part
+from hwgen.timing import resident_rows
 
 
 class BlockWalker(Part):
-    """One job in, its blocks out, in order; every number that a block needs is found by counting, a slot a cycle.
+    """One job in, its blocks out, in order; every number that a block needs is found by counting.
 
-    Latency slots + 3 cycles a block at most, hidden behind the blocks before. `working`: a job is being cut.
+    Latency slots + 4 cycles a block at most, and ceil(cols x slots / group) + 1 more in a causal job of grouped heads,
+    hidden behind the blocks before. `working`: a job is being cut.
     """
 
     def __init__(self, params: Params) -> None:
@@ -28,76 +30,111 @@ class BlockWalker(Part):
 
     def elaborate(self, platform):
         m = Module()
-        job = Signal(job_layout(self._params))
+        self._job = job = Signal(job_layout(self._params))
         block = self.block.payload
-        left = Signal(LENGTH_BITS)
-        slot_left = Signal(LENGTH_BITS)
-        counting_void = Signal()
+        # Queries up to the block's end: `positions` times the group, and `part` more.
+        self._left, self._end = Signal(QUERY_BITS), Signal(QUERY_BITS)
+        self._positions, self._part = Signal(QUERY_BITS), Signal(GROUP_BITS + 8)
+        self._slot_left = Signal.like(block.queries)
+        self._brought = Signal(LENGTH_BITS)
         with m.FSM() as fsm:
             m.d.comb += self.working.eq(~fsm.ongoing("IDLE"))
             with m.State("IDLE"):
                 m.d.comb += self.job.ready.eq(1)
+                m.d.sync += [
+                    job.eq(self.job.payload),
+                    self._left.eq(self.job.payload.queries),
+                    block.first_query.eq(0),
+                    self._end.eq(0),
+                    self._positions.eq(0),
+                    self._part.eq(0),
+                    self._brought.eq(0),
+                ]
                 with m.If(self.job.valid):
-                    m.d.sync += [
-                        job.eq(self.job.payload),
-                        left.eq(self.job.payload.queries),
-                        block.first_query.eq(0),
-                    ]
                     m.next = "START"
             with m.State("START"):
-                self._start(m, job, left, slot_left, counting_void)
+                self._start(m)
+                m.next = "KEYS"
+                with m.If(job.causal & (job.group != 1)):
+                    m.next = "DIVIDE"
+            with m.State("DIVIDE"):
+                with m.If(self._part >= job.group):
+                    m.d.sync += [self._part.eq(self._part - job.group), self._positions.eq(self._positions + 1)]
+                with m.Else():
+                    m.next = "KEYS"
+            with m.State("KEYS"):
+                self._bound(m)
                 m.next = "COUNT"
             with m.State("COUNT"):
-                self._count(m, slot_left, counting_void)
+                self._count(m)
+                self._rows(m)
             with m.State("OFFER"):
                 m.d.comb += self.block.valid.eq(1)
                 with m.If(self.block.ready):
                     m.d.sync += [
-                        left.eq(left - block.queries),
-                        block.first_query.eq(block.first_query + self._params.block),
+                        self._left.eq(self._left - block.queries),
+                        self._brought.eq(block.keys),
+                        block.first_query.eq(self._end),
                     ]
                     m.next = "START"
                     with m.If(block.job_last):
                         m.next = "IDLE"
         return m
 
-    def _start(self, m: Module, job, left: Signal, slot_left: Signal, counting_void: Signal) -> None:
-        """Queries and keys of the block; what slot 0 may not see."""
+    def _start(self, m: Module) -> None:
+        """Queries of the block; what slot 0 may not see."""
         size = self._params.block
-        block = self.block.payload
-        queries = Signal(LENGTH_BITS)
-        bound = Signal(signed(OFFSET_BITS))
-        m.d.comb += [
-            queries.eq(Mux(left > size, size, left)),
-            bound.eq(block.first_query + queries + job.offset),
-        ]
+        job, block = self._job, self.block.payload
+        queries = Signal.like(block.queries)
+        m.d.comb += queries.eq(Mux(self._left > size, size, self._left))
         m.d.sync += [
             block.queries.eq(queries),
-            block.job_last.eq(left <= size),
-            block.keys.eq(Mux(~job.causal | (bound > job.keys), job.keys, Mux(bound < 0, 0, bound))),
+            block.job_last.eq(self._left <= size),
             block.causal.eq(job.causal),
-            block.edge.eq(-(block.first_query + job.offset)),
+            block.edge.eq(job.edge - block.first_query),
+            block.group.eq(job.group),
             block.scale_mantissa.eq(job.scale_mantissa),
             block.scale_exponent.eq(job.scale_exponent),
             block.slots.eq(0),
             block.void_slots.eq(0),
-            slot_left.eq(queries),
-            counting_void.eq(job.causal),
+            self._slot_left.eq(queries),
+            self._end.eq(self._end + queries),
+            self._part.eq(self._part + queries),
         ]
+        with m.If(job.group == 1):
+            m.d.sync += [self._positions.eq(self._end + queries), self._part.eq(0)]
 
-    def _count(self, m: Module, slot_left: Signal, counting_void: Signal) -> None:
-        """Slots in use, and leading slots whose last query may not even see key 0."""
+    def _bound(self, m: Module) -> None:
+        """Keys that the block's last query sees: no other sees more."""
+        job, block = self._job, self.block.payload
+        bound = Signal(signed(EDGE_BITS))
+        m.d.comb += bound.eq(self._positions + (self._part != 0) + job.offset)
+        m.d.sync += block.keys.eq(Mux(~job.causal | (bound > job.keys), job.keys, Mux(bound < 0, 0, bound)))
+
+    def _count(self, m: Module) -> None:
+        """Slots in use, and leading slots whose last query may not even see key 0; one each a cycle."""
         cols = self._params.config.cols
         block = self.block.payload
         more_slots, more_void = Signal(), Signal()
         m.d.comb += [
-            more_slots.eq(slot_left > cols),
-            more_void.eq(counting_void & (block.edge >= cols) & (block.void_slots != self._params.config.slots)),
+            more_slots.eq(self._slot_left > cols),
+            more_void.eq(block.causal & (block.edge >= cols) & (block.void_slots != self._params.config.slots)),
         ]
         with m.If(more_slots):
-            m.d.sync += [block.slots.eq(block.slots + 1), slot_left.eq(slot_left - cols)]
+            m.d.sync += [block.slots.eq(block.slots + 1), self._slot_left.eq(self._slot_left - cols)]
         with m.If(more_void):
             m.d.sync += [block.void_slots.eq(block.void_slots + 1), block.edge.eq(block.edge - cols)]
         with m.If(~more_slots & ~more_void):
-            m.d.sync += block.width.eq(slot_left)
+            m.d.sync += block.width.eq(self._slot_left)
             m.next = "OFFER"
+
+    def _rows(self, m: Module) -> None:
+        """Key and value rows to bring: those of a head that fits the buffers come once."""
+        block = self.block.payload
+        resident = Signal()
+        m.d.comb += resident.eq(self._job.keys <= resident_rows(self._params))
+        m.d.sync += [
+            block.rewind.eq(~resident),
+            block.keep.eq(resident & ~block.job_last),
+            block.fresh.eq(Mux(resident, block.keys - self._brought, block.keys)),
+        ]

@@ -6,6 +6,7 @@ from enum import IntEnum
 class Cause(IntEnum):
     """One cause for every cycle of a run in which an array gets no work.
 
+    NO_JOB:   the machine works, but on none: it reads and checks a descriptor, or waits for the last writes
     FILL:     nothing has been issued since the run began
     SETUP:    the next block is not described yet
     WAIT_Q:   its queries are not loaded
@@ -26,6 +27,7 @@ class Cause(IntEnum):
     WAIT_OUT = 6
     PAD = 7
     DRAIN = 8
+    NO_JOB = 9
 
 
 CAUSE_BITS = 4

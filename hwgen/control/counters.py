@@ -1,6 +1,6 @@
 """What the core measures about itself."""
 
-from amaranth.hdl import Module, Mux, Signal, unsigned
+from amaranth.hdl import Array, Module, Mux, Signal, unsigned
 from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 
@@ -13,7 +13,7 @@ COUNTER_BITS = 48
 
 
 def counters_layout() -> data.StructLayout:
-    """Counters since the last `clear`, while a job is in the machine.
+    """Counters since the last `clear`, of the cycles in which the machine works.
 
     cycles: all;  score_busy, value_busy: a fold was issued to the array;  pairs: allowed (query, key) pairs visited;
     jobs: finished;  score_idle_*, value_idle_*: every other cycle by its cause. For each array busy and idle add up
@@ -25,12 +25,17 @@ def counters_layout() -> data.StructLayout:
 
 
 class Counters(Part):
-    """Counts while `busy`; `clear` sets all to zero. The value array's causes are the issuer's, as late as its data."""
+    """Counts while `busy`; `clear` sets all to zero. The value array's causes are the issuer's, as late as its data.
+
+    Members: last_fold_e (of the geometry: more folds are more latency); busy, clear; cause, value_busy, pairs,
+    job_done; counters.
+    """
 
     def __init__(self, params: Params) -> None:
         self._params = params
         super().__init__(
             {
+                "last_fold_e": In(params.fold_e_bits),
                 "busy": In(1),
                 "clear": In(1),
                 "cause": In(CAUSE_BITS),
@@ -49,8 +54,11 @@ class Counters(Part):
             cause = Signal(CAUSE_BITS, name=f"cause_{i}")
             m.d.sync += cause.eq(later[-1])
             later.append(cause)
-        value_cause = Signal(CAUSE_BITS)
-        m.d.comb += value_cause.eq(Mux(self.value_busy, BUSY, Mux(later[-1] == BUSY, Cause.PAD, later[-1])))
+        value_cause, issued = Signal(CAUSE_BITS), Signal(CAUSE_BITS)
+        m.d.comb += [
+            issued.eq(Array(later[-self._params.folds_e :])[self.last_fold_e]),
+            value_cause.eq(Mux(self.value_busy, BUSY, Mux(issued == BUSY, Cause.PAD, issued))),
+        ]
         with m.If(self.busy):
             m.d.sync += [
                 counters.cycles.eq(counters.cycles + 1),

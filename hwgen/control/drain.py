@@ -37,7 +37,7 @@ def step_layout(params: Params) -> data.StructLayout:
 
 class DrainWalker(Part):
     """Walks the queries of every block in order: slot, column, fold, group of rows; one step a cycle while `room`
-    lasts.
+    lasts. A row ends where F does.
 
     A slot is walked when the value array has said `done`, or at once if it is void. Latency 1 cycle from `done` to its
     first step; throughput 1 step a cycle.
@@ -47,6 +47,7 @@ class DrainWalker(Part):
         self._params = params
         super().__init__(
             {
+                "head_f": In(params.config.head_f.bit_length()),
                 "block": In(stream.Signature(block_layout(params))),
                 "done": In(1),
                 "done_slot": In(params.slot_bits),
@@ -62,21 +63,24 @@ class DrainWalker(Part):
         step = self.step
         block = self.block.payload
         groups = c.rows_f // c.out_beat
+        walked, row_end = Signal(range(c.head_f + c.out_beat)), Signal()
+        m.d.comb += row_end.eq(walked + c.out_beat >= self.head_f)
+        with m.If(step.valid):
+            m.d.sync += walked.eq(Mux(row_end, 0, walked + c.out_beat))
         ends = {
-            "group": step.group == groups - 1,
-            "fold": step.fold == self._params.folds_f - 1,
+            "group": row_end | (step.group == groups - 1),
+            "fold": row_end,
             "column": step.column == Mux(step.slot == block.slots, block.width - 1, c.cols - 1),
             "slot": step.slot == block.slots,
         }
         position = {name: Signal.like(step[name], name=f"at_{name}") for name in ends}
         for name, signal in position.items():
             m.d.comb += step[name].eq(signal)
-        row_end, slot_end = Signal(), Signal()
+        slot_end = Signal()
         m.d.comb += [
             step.void.eq((block.keys == 0) | (step.slot < block.void_slots)),
             step.valid.eq(self.block.valid & self.room & (step.void | Array(done)[step.slot])),
             step.first.eq((step.group == 0) & (step.fold == 0)),
-            row_end.eq(ends["group"] & ends["fold"]),
             step.last.eq(row_end),
             slot_end.eq(row_end & ends["column"]),
             step.slot_last.eq(slot_end),

@@ -7,8 +7,9 @@ from amaranth.utils import ceil_log2
 
 from hwgen.array.feeder import key_address
 from hwgen.control.causes import BUSY, CAUSE_BITS, Cause
+from hwgen.control.job import geometry_layout
 from hwgen.control.tags import block_layout, score_tag_layout
-from hwgen.params import OFFSET_BITS, Params
+from hwgen.params import EDGE_BITS, Params
 from hwgen.part import Part
 from hwgen.timing import hazard_distance, key_rows, row_bits
 
@@ -21,21 +22,21 @@ def head_layout(params: Params, bits: int) -> data.StructLayout:
 
 
 class Issuer(Part):
-    """For each block, for each key, for each live slot: one visit of `visit` cycles, without a gap where nothing is
-    missing.
+    """For each block, for each key, for each live slot: one visit, without a gap where nothing is missing.
 
     Of a causal block only slots that hold a query allowed to see the key are visited: `low` is the first of them,
-    `edge` counts its columns that may not. A visit starts when its operands are there, the slot was last visited at
-    least `timing.hazard_distance` cycles ago and, at the slot's last key, its previous result is drained. Once started
-    nothing stops it.
+    `edge` counts its columns that may not, and from key to key `edge` grows by `group`. A visit starts when its
+    operands are there, the slot was last visited at least `timing.hazard_distance` cycles ago and, at the slot's last
+    key, its previous result is drained. Once started nothing stops it.
 
     Latency 1 cycle from `block` to the first visit; throughput 1 fold a cycle.
 
-    Members: block; loaded (query banks); key, value (heads of the row buffers), advance (claims both); pending (slots
+    Members: geometry; block; loaded (query banks); key, value (heads of the row buffers), advance (claims both),
+    block_last (the row claimed is the block's last), keep (then go back to the block's first); pending (slots
     whose result is not drained), finishing and finishing_slot (a slot's last visit starts); tag, address (to the score
     array); cause (BUSY or why not); pairs (allowed pairs of the visit that starts); block_done (the last fold of the
     block in `bank` is issued), empty_done (likewise, of a block without keys); more (blocks or jobs are waiting),
-    running (visits happened since the run began).
+    running (visits happened since the run began), busy (there is a job).
     """
 
     def __init__(self, params: Params) -> None:
@@ -43,11 +44,14 @@ class Issuer(Part):
         key_row_bits = ceil_log2(key_rows(params))
         super().__init__(
             {
+                "geometry": In(geometry_layout(params)),
                 "block": In(stream.Signature(block_layout(params))),
                 "loaded": In(2),
                 "key": In(head_layout(params, key_row_bits)),
                 "value": In(head_layout(params, row_bits(params))),
                 "advance": Out(1),
+                "block_last": Out(1),
+                "keep": Out(1),
                 "pending": In(params.config.slots),
                 "finishing": Out(1),
                 "finishing_slot": Out(params.slot_bits),
@@ -60,6 +64,7 @@ class Issuer(Part):
                 "bank": Out(1),
                 "more": In(1),
                 "running": In(1),
+                "busy": In(1),
             }
         )
 
@@ -70,7 +75,11 @@ class Issuer(Part):
         self._block = Signal(block_layout(p))
         self._slot, self._low = Signal(p.slot_bits), Signal(p.slot_bits)
         self._key = Signal.like(self._block.keys)
-        self._edge = Signal(signed(OFFSET_BITS))
+        self._edge = Signal(signed(EDGE_BITS))
+        # Columns of the current slot that the next key will not be shown to; all of them if the slot leaves.
+        self._next_edge = Signal(signed(EDGE_BITS))
+        # Whether a slot visited with this key stays for the next one, which is the first, and its edge then.
+        self._staying, self._next_low, self._low_edge = Signal(), Signal(p.slot_bits), Signal(signed(EDGE_BITS))
         self._step = Signal(range(max(p.visit, 2)))
         self._hazard = Signal()
         self._block_end = Signal()
@@ -93,13 +102,13 @@ class Issuer(Part):
             at_edge.eq(block.causal & (self._slot == self._low)),
             skip.eq(Mux(at_edge & (self._edge > 0), self._edge[: p.count_bits], 0)),
             width.eq(Mux(last_slot, block.width, p.config.cols)),
-            self._leaves.eq(block.causal & (self._edge == p.config.cols - 1)),
+            self._leaves.eq(block.causal & (self._next_edge >= p.config.cols)),
             visit.slot.eq(self._slot),
             visit.bank.eq(self.bank),
             visit.first.eq(self._key == 0),
-            visit.last.eq(last_key | (at_edge & self._leaves)),
+            visit.last.eq(last_key | self._leaves),
             visit.block_last.eq(last_key & last_slot),
-            visit.key_last.eq(last_slot),
+            visit.key_last.eq(last_slot & ~block.keep),
             visit.skip.eq(skip),
             visit.width.eq(width),
             visit.ek.eq(self.key.exponent),
@@ -120,16 +129,18 @@ class Issuer(Part):
             ready.eq(self._loaded() & self.key.ready & self.value.ready & ~self._hazard & free),
             starting.eq(self._active & (self._block.keys != 0) & (self._step == 0) & ready),
             self._go.eq(starting | (self._step != 0)),
-            self._end.eq(self._go & (self._step == p.visit - 1)),
+            self._end.eq(self._go & (self._step == self.geometry.last_step)),
             self._block_end.eq(self._end & self.tag.visit.block_last),
             self.finishing.eq(starting & self.tag.visit.last),
             self.finishing_slot.eq(self._slot),
-            self.tag.valid.eq(self._go & (self._step < p.folds_e)),
+            self.tag.valid.eq(self._go & (self._step <= self.geometry.last_fold_e)),
             self.tag.fold.eq(self._step),
             self.tag.first_fold.eq(self._step == 0),
-            self.tag.last_fold.eq(self._step == p.folds_e - 1),
+            self.tag.last_fold.eq(self._step == self.geometry.last_fold_e),
             self.address.eq(Cat(self._step[: p.fold_e_bits], self.key.row)),
             self.advance.eq(self._end & self._last_slot),
+            self.block_last.eq(self._block_end),
+            self.keep.eq(self._block.keep),
             self.empty_done.eq(self._active & (self._block.keys == 0) & self._loaded()),
         ]
         self._history(m, starting)
@@ -145,27 +156,18 @@ class Issuer(Part):
         for i in range(1, hazard_distance(p)):
             valid, slot = Signal(name=f"recent_{i}"), Signal(p.slot_bits, name=f"recent_slot_{i}")
             m.d.sync += [valid.eq(before[0]), slot.eq(before[1])]
-            if i >= p.visit:
+            if i >= p.group:  # no visit is shorter
                 recent.append(valid & (slot == self._slot))
             before = (valid, slot)
         m.d.comb += self._hazard.eq(Cat(recent).any())
 
     def _advance(self, m: Module) -> None:
         """Next fold, slot, key, block."""
-        block = self._block
         with m.If(self._go):
             m.d.sync += self._step.eq(self._step + 1)
         with m.If(self._end):
-            m.d.sync += [self._step.eq(0), self._slot.eq(self._slot + 1)]
-            with m.If(self._last_slot):
-                low = Signal.like(self._low)
-                m.d.comb += low.eq(self._low + self._leaves)
-                m.d.sync += [
-                    self._key.eq(self._key + 1),
-                    self._low.eq(low),
-                    self._slot.eq(low),
-                    self._edge.eq(Mux(self._leaves, 0, self._edge + block.causal)),
-                ]
+            m.d.sync += self._step.eq(0)
+            self._next_slot(m)
         m.d.comb += self.block.ready.eq(~self._active | self._block_end | self.empty_done)
         m.d.comb += self.block_done.eq(self._active & self.block.ready)
         with m.If(self.block_done):
@@ -174,18 +176,49 @@ class Issuer(Part):
             payload = self.block.payload
             m.d.sync += [
                 self._active.eq(self.block.valid),
-                block.eq(payload),
+                self._block.eq(payload),
                 self._key.eq(0),
                 self._slot.eq(payload.void_slots),
                 self._low.eq(payload.void_slots),
                 self._edge.eq(payload.edge),
+                self._next_edge.eq(payload.edge + payload.group),
+                self._staying.eq(0),
+            ]
+
+    def _next_slot(self, m: Module) -> None:
+        """The next slot of this key, or the first one that sees the next key."""
+        cols = self._params.config.cols
+        low, edge = Signal.like(self._low), Signal.like(self._edge)
+        # The first slot that stays for the next key was met before, or is this one.
+        m.d.comb += [
+            low.eq(Mux(self._staying, self._next_low, self._slot)),
+            edge.eq(Mux(self._staying, self._low_edge, self._next_edge)),
+        ]
+        with m.If(self._last_slot):
+            m.d.sync += [
+                self._key.eq(self._key + 1),
+                self._low.eq(low),
+                self._slot.eq(low),
+                self._edge.eq(edge),
+                self._next_edge.eq(edge + self._block.group),
+                self._staying.eq(0),
+            ]
+        with m.Else():
+            m.d.sync += [
+                self._slot.eq(self._slot + 1),
+                self._next_edge.eq(self._next_edge - cols),
+                self._staying.eq(self._staying | ~self._leaves),
+                self._next_low.eq(low),
+                self._low_edge.eq(edge),
             ]
 
     def _explain(self, m: Module) -> None:
         """The first thing that is missing."""
         m.d.comb += self.cause.eq(Cause.WAIT_OUT)
         with m.If(self._go):
-            m.d.comb += self.cause.eq(Mux(self._step < self._params.folds_e, BUSY, Cause.PAD))
+            m.d.comb += self.cause.eq(Mux(self.tag.valid, BUSY, Cause.PAD))
+        with m.Elif(~self.busy):
+            m.d.comb += self.cause.eq(Cause.NO_JOB)
         with m.Elif(~self.running):
             m.d.comb += self.cause.eq(Cause.FILL)
         with m.Elif(~self._active):

@@ -7,8 +7,9 @@ array with the value's elements. Nobody else needs to know when.
 
 from amaranth.hdl import signed, unsigned
 from amaranth.lib import data
+from amaranth.utils import ceil_log2
 
-from hwgen.params import LENGTH_BITS, OFFSET_BITS, Params
+from hwgen.params import EDGE_BITS, GROUP_BITS, LENGTH_BITS, QUERY_BITS, Params
 from hwgen.timing import row_bits
 
 
@@ -20,7 +21,7 @@ def visit_layout(params: Params) -> data.StructLayout:
     first:      first key of this slot: the old state is void
     last:       last key of this slot: results leave
     block_last: last visit of its block: the query bank is free behind it
-    key_last:   last visit of its key: the key and value rows are free behind it
+    key_last:   last visit of its key, in no block will it be needed again: the key and value rows are free behind it
     skip:       this many columns, counted from this one, may not see the key
     width:      this many columns, counted from this one, hold a query
     ek, ev:     exponents of the key row and of the value row, biased as they come from the converter
@@ -87,21 +88,29 @@ def block_layout(params: Params) -> data.StructLayout:
     width:       queries in the last slot in use (1 .. cols)
     void_slots:  leading slots that see no key
     keys:        keys 0 .. keys-1 are seen by some query
+    fresh:       key and value rows to bring for this block: those behind the block before, or
+    rewind:      all from row 0 on
+    keep:        key and value rows stay in the buffers for the next block
     causal:      `edge` is meaningful
     edge:        at key 0, this many columns of slot `void_slots` may not see the key (none if negative)
+    group:       by so much `edge` grows with every key
     scale_mantissa, scale_exponent: `scale * log2(e)`
     job_last:    last block of its job
     """
     return data.StructLayout(
         {
-            "first_query": unsigned(LENGTH_BITS),
-            "queries": unsigned(LENGTH_BITS),
+            "first_query": unsigned(QUERY_BITS),
+            "queries": unsigned(ceil_log2(params.block + 1)),
             "slots": unsigned(params.slot_bits),
             "width": unsigned(params.count_bits),
             "void_slots": unsigned(params.slot_bits + 1),
             "keys": unsigned(LENGTH_BITS),
+            "fresh": unsigned(LENGTH_BITS),
+            "rewind": unsigned(1),
+            "keep": unsigned(1),
             "causal": unsigned(1),
-            "edge": signed(OFFSET_BITS),
+            "edge": signed(EDGE_BITS),
+            "group": unsigned(GROUP_BITS),
             "scale_mantissa": signed(params.numerics.scale_bits + 1),
             "scale_exponent": signed(8),
             "job_last": unsigned(1),

@@ -10,9 +10,10 @@ from hwgen.params import Params
 from hwgen.part import Part, place
 
 
-def raw_beat(params: Params) -> data.ArrayLayout:
-    """`beat` float codes, element 0 lowest."""
-    return data.ArrayLayout(unsigned(params.input.bits), params.config.beat)
+def raw_beat(params: Params) -> data.StructLayout:
+    """`beat` float codes of a row, element 0 lowest; last: last beat of the row."""
+    elements = data.ArrayLayout(unsigned(params.input.bits), params.config.beat)
+    return data.StructLayout({"elements": elements, "last": unsigned(1)})
 
 
 def converted_beat(params: Params) -> data.StructLayout:
@@ -93,7 +94,7 @@ class ElementShift(Part):
 
 
 class BlockConverter(Part):
-    """Rows of `dimension` float codes in, the same rows in block fixed point out.
+    """Rows of at most `dimension` float codes in, the same rows in block fixed point out.
 
     A row is collected while its largest exponent is found, then read back and shifted; the next row is collected
     meanwhile. Latency: a row's beats + ElementShift.LATENCY + 1; throughput 1 beat a cycle.
@@ -115,7 +116,10 @@ class BlockConverter(Part):
         self._exponent = [Signal(self._params.input.exponent_bits, name=f"exponent_{i}") for i in range(2)]
         self._poisoned = [Signal(name=f"poisoned_{i}") for i in range(2)]
         bits = ceil_log2(self._beats)
-        m.submodules.rows = rows = Memory(shape=raw_beat(self._params), depth=2 << bits, init=[])
+        # The last beat of the row in each bank.
+        self._ends = [Signal(bits, name=f"end_{i}") for i in range(2)]
+        shape = raw_beat(self._params)["elements"].shape
+        m.submodules.rows = rows = Memory(shape=shape, depth=2 << bits, init=[])
         self._collect(m, rows.write_port(), bits)
         self._read_back(m, rows.read_port(domain="sync"), bits)
         return m
@@ -124,7 +128,7 @@ class BlockConverter(Part):
         """Write a row to a bank; keep its largest exponent field."""
         fmt = self._params.input
         bank, beat = Signal(), Signal(range(max(self._beats, 2)))
-        fields = [code[fmt.mantissa_bits : -1] for code in self.input.payload]
+        fields = [code[fmt.mantissa_bits : -1] for code in self.input.payload.elements]
         top = Const(1, fmt.exponent_bits)
         for field in fields:
             larger = Signal.like(field, name="larger")
@@ -141,7 +145,7 @@ class BlockConverter(Part):
             self.input.ready.eq(~Mux(bank, self._full[1], self._full[0])),
             write.en.eq(self.input.valid & self.input.ready),
             write.addr.eq(Cat(beat[:bits], bank)),
-            write.data.eq(self.input.payload),
+            write.data.eq(self.input.payload.elements),
             poisoned.eq(poisoned_before | Cat(field == fmt.max_exponent_field for field in fields).any()),
         ]
         with m.If(self.input.valid & self.input.ready):
@@ -151,8 +155,9 @@ class BlockConverter(Part):
                     m.d.sync += [
                         self._exponent[i].eq(Mux(top > before, top, before)),
                         self._poisoned[i].eq(poisoned),
+                        self._ends[i].eq(beat),
                     ]
-            with m.If(beat == self._beats - 1):
+            with m.If(self.input.payload.last):
                 m.d.sync += [beat.eq(0), bank.eq(~bank), self._full.bit_select(bank, 1).eq(1)]
 
     def _read_back(self, m: Module, read, bits: int) -> None:
@@ -163,7 +168,7 @@ class BlockConverter(Part):
         m.d.comb += [
             move.eq(~self.output.valid | self.output.ready),
             present.eq(Mux(bank, self._full[1], self._full[0])),
-            last.eq(beat == self._beats - 1),
+            last.eq(beat[:bits] == Mux(bank, self._ends[1], self._ends[0])),
             read.addr.eq(Cat(beat[:bits], bank)),
             read.en.eq(move),
         ]

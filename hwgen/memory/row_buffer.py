@@ -12,10 +12,13 @@ from hwgen.part import Part
 
 
 class RowBuffer(Part):
-    """A ring of `2^row_bits` rows of `folds` folds, spread over the banks in the feeders of an array with `rows` rows.
+    """A ring of `2^row_bits` rows of up to `folds` folds, spread over the banks in the feeders of an array with `rows`
+    rows.
 
     Rows enter in order from a block converter; `ready` says that the oldest unclaimed row is complete, `row`,
-    `exponent` and `poisoned` describe it, `advance` claims it, `freed` gives the oldest claimed row's place back.
+    `exponent` and `poisoned` describe it, `advance` claims it, `freed` gives the oldest claimed row's place back. With
+    the last row of a block comes `block_last`; if also `keep`, the block's rows, none of which may have been freed, are
+    unclaimed again.
 
     Latency 1 cycle from a row's last beat to `ready`; throughput 1 beat a cycle.
     """
@@ -34,6 +37,8 @@ class RowBuffer(Part):
                 "exponent": Out(unsigned(params.input.exponent_bits)),
                 "poisoned": Out(1),
                 "advance": In(1),
+                "block_last": In(1),
+                "keep": In(1),
                 "freed": In(1),
             }
         )
@@ -58,6 +63,15 @@ class RowBuffer(Part):
             complete.eq(complete + finished - self.advance),
             self.row.eq(self.row + self.advance),
         ]
+        start, claimed = Signal(self._row_bits), Signal(range(capacity + 1))
+        with m.If(self.advance):
+            m.d.sync += claimed.eq(claimed + 1)
+            with m.If(self.block_last):
+                m.d.sync += claimed.eq(0)
+                with m.If(self.keep):
+                    m.d.sync += [self.row.eq(start), complete.eq(complete + finished + claimed)]
+                with m.Else():
+                    m.d.sync += start.eq(self.row + 1)
         self._describe(m, head, finished)
         return m
 

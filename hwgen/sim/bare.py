@@ -11,7 +11,7 @@ from pathlib import Path
 from hwgen import doctor
 from hwgen.errors import SimulationError
 from hwgen.sim.build import HERE, Build
-from hwgen.sim.run import HeadJob, write_inputs
+from hwgen.sim.run import HeadJob, job_plusargs, write_inputs
 
 
 def measure_bare(build: Build, jobs: Sequence[HeadJob]) -> tuple[int, float]:
@@ -20,7 +20,7 @@ def measure_bare(build: Build, jobs: Sequence[HeadJob]) -> tuple[int, float]:
     folder = Path(tempfile.mkdtemp(prefix="bare-", dir=build.folder))
     try:
         write_inputs(folder, build.params, jobs)
-        command: list[str | Path] = [program, f"+dir={folder}", f"+jobs={len(jobs)}"]
+        command: list[str | Path] = [program, f"+dir={folder}", *job_plusargs(build.params, jobs)]
         cycles, seconds = _run(command, folder).split()[-2:]
         return int(cycles), float(seconds)
     finally:

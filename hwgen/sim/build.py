@@ -18,7 +18,7 @@ from amaranth.lib import data
 
 from hwgen import doctor
 from hwgen.control.counters import counters_layout
-from hwgen.control.job import job_layout
+from hwgen.control.job import geometry_layout, job_layout
 from hwgen.control.tags import block_layout
 from hwgen.core import Core
 from hwgen.emit import to_verilog
@@ -54,16 +54,17 @@ def testbench_parameters(params: Params, address_bits: int) -> dict[str, int]:
     return {
         "JOB": job_layout(params).size,
         "BLOCK": block.size,
-        "BEAT": raw_beat(params).size,
+        "BEAT": raw_beat(params).size - 1,
         "O": output_beat(params).size,
         "LSE": lse_beat(params).size,
         "COUNTERS": counters_layout().size,
         "LENGTH": LENGTH_BITS,
         "QUERIES": position(block, "queries"),
-        "KEYS": position(block, "keys"),
+        "QUERIES_BITS": block["queries"].width,
+        "FRESH": position(block, "fresh"),
+        "REWIND": position(block, "rewind"),
         "BLOCK_JOB_LAST": position(block, "job_last"),
-        "E_BEATS": params.config.head_e // params.config.beat,
-        "F_BEATS": params.config.head_f // params.config.beat,
+        "GEOMETRY": geometry_layout(params).size,
         "ADDRESS": address_bits,
     }
 
@@ -144,6 +145,9 @@ def content_key(*choices: object) -> str:
 def make_arguments(fast: bool) -> list[str]:
     """Compiler choice and optimisation; the run-time library is always optimised."""
     arguments = [f"OPT_FAST={'-Os' if fast else '-O0'}", "OPT_SLOW=-O0", "OPT_GLOBAL=-Os"]
+    if not fast:
+        # Reading the headers takes longer than compiling what follows, so that one file is quicker than several.
+        arguments.append("VM_PARALLEL_BUILDS=0")
     if shutil.which("clang++"):
         arguments += ["CXX=clang++", "LINK=clang++"]
     if shutil.which("ccache"):

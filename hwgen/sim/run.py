@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from golden.bitexact import Job
 from hwgen.control.causes import Cause
 from hwgen.control.counters import counters_layout
-from hwgen.control.job import job_layout
+from hwgen.control.job import geometry, geometry_layout, job_layout
 from hwgen.errors import SimulationError
 from hwgen.params import Params
 from hwgen.sim.build import TOP, Build, environment
@@ -31,23 +31,27 @@ Codes = NDArray[np.unsignedinteger]
 
 @dataclass(frozen=True)
 class HeadJob:
-    """One (batch, head) for the core: float codes q (L, E), k (S, E), v (S, F) and what the job says about them."""
+    """One job of the core: float codes q (L group, E), k (S, E), v (S, F) and what the job says about them.
+
+    With `group` heads row i of q belongs to head i % group and position i // group.
+    """
 
     q: Codes
     k: Codes
     v: Codes
     job: Job
+    group: int = 1
 
 
 @dataclass(frozen=True)
 class HeadResult:
-    """What came back: out codes (L, F); rm, rd int64, empty, poisoned bool, each (L,)."""
+    """What came back: out codes (L, F); rm, rd int64, empty, poisoned bool, each (L,), or None if nobody asked."""
 
     out: Codes
-    rm: NDArray[np.int64]
-    rd: NDArray[np.int64]
-    empty: NDArray[np.bool_]
-    poisoned: NDArray[np.bool_]
+    rm: NDArray[np.int64] | None
+    rd: NDArray[np.int64] | None
+    empty: NDArray[np.bool_] | None
+    poisoned: NDArray[np.bool_] | None
 
 
 @dataclass(frozen=True)
@@ -71,6 +75,8 @@ class RunResult:
     """
 
     heads: list[HeadResult]
+    head_e: int
+    head_f: int
     counters: dict[str, int]
     saturated: bool
     poisoned: bool
@@ -83,7 +89,7 @@ class RunResult:
         return {
             "score": self.counters["score_busy"] * c.rows_e * c.cols,
             "value": self.counters["value_busy"] * c.rows_f * c.cols,
-            "useful": self.counters["pairs"] * (c.head_e + c.head_f),
+            "useful": self.counters["pairs"] * (self.head_e + self.head_f),
             "possible": self.counters["cycles"] * params.macs,
         }
 
@@ -127,7 +133,8 @@ def simulate(
     folder = Path(tempfile.mkdtemp(prefix="run-", dir=build.folder))
     try:
         write_inputs(folder, build.params, jobs)
-        plusargs = [f"+dir={folder}", f"+jobs={len(jobs)}", *traffic.plusargs(), *(["+trace"] if trace else [])]
+        plusargs = [f"+dir={folder}", *job_plusargs(build.params, jobs), *traffic.plusargs()]
+        plusargs += ["+trace"] if trace else []
         settings = {
             "HWGEN_LIMIT": cycle_limit(build.params, jobs, traffic),
             "HWGEN_RESET_CYCLES": reset_cycles(build.params),
@@ -141,10 +148,27 @@ def simulate(
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def head_dimensions(jobs: Sequence[HeadJob]) -> tuple[int, int]:
+    """E and F, which all jobs of a run share. Raises SimulationError if they do not."""
+    dimensions = {(head.q.shape[1], head.v.shape[1]) for head in jobs}
+    if len(dimensions) != 1:
+        raise SimulationError(f"all jobs of a run must have the same head dimensions, not {sorted(dimensions)}")
+    return dimensions.pop()
+
+
+def job_plusargs(params: Params, jobs: Sequence[HeadJob]) -> list[str]:
+    """How many jobs there are, and their head dimensions in the forms that the testbench needs."""
+    head_e, head_f = head_dimensions(jobs)
+    word = geometry_layout(params).const(geometry(params, head_e, head_f)).as_bits()
+    beats = row_beats(head_e, params.config.rows_e, params), row_beats(head_f, params.config.rows_f, params)
+    return [f"+jobs={len(jobs)}", f"+geometry={word:x}", f"+e_beats={beats[0]}", f"+f_beats={beats[1]}"]
+
+
 def write_inputs(folder: Path, params: Params, jobs: Sequence[HeadJob]) -> None:
     """The memories' contents; a K or V that several jobs name is written once."""
     c = params.config
     layout = job_layout(params)
+    padded = {"q": c.rows_e, "k": c.rows_e, "v": c.rows_f}
     bases: dict[int, int] = {}
     words, queries = [], [job.q for job in jobs]
     rows: dict[str, list[Codes]] = {"k": [], "v": []}
@@ -154,22 +178,33 @@ def write_inputs(folder: Path, params: Params, jobs: Sequence[HeadJob]) -> None:
             if id(tensor) not in bases:
                 bases[id(tensor)] = ends[name]
                 rows[name].append(tensor)
-                ends[name] += tensor.size // c.beat
+                ends[name] += len(tensor) * row_beats(tensor.shape[1], padded[name], params)
         payload = layout.const(
             {
                 "queries": len(head.q),
+                "group": head.group,
                 "keys": head.job.keys,
                 "causal": head.job.causal,
                 "offset": head.job.offset,
+                "edge": -head.job.offset * head.group,
                 "scale_mantissa": head.job.scale.mantissa,
                 "scale_exponent": head.job.scale.exponent,
             }
         ).as_bits()
         words.append(payload | bases[id(head.k)] << layout.size | bases[id(head.v)] << (layout.size + 32))
     write_words(folder / "jobs.hex", words)
-    write_beats(folder / "q.hex", np.concatenate(queries), c.beat)
-    for name, tensors in rows.items():
-        write_beats(folder / f"{name}.hex", np.concatenate(tensors), c.beat)
+    for name, tensors in {"q": queries, **rows}.items():
+        write_beats(folder / f"{name}.hex", pad_rows(np.concatenate(tensors), padded[name]), c.beat)
+
+
+def row_beats(width: int, rows: int, params: Params) -> int:
+    """Beats of a row of `width` elements on its way to an array of `rows` rows, which takes whole folds."""
+    return -(-width // rows) * rows // params.config.beat
+
+
+def pad_rows(tensor: Codes, rows: int) -> Codes:
+    """Rows with zeros up to a whole number of folds."""
+    return np.pad(tensor, ((0, 0), (0, -tensor.shape[1] % rows)))
 
 
 def _run_cocotb(build: Build, folder: Path, plusargs: list[str], settings: dict[str, int], waves: bool) -> dict:
@@ -209,7 +244,8 @@ def _collect(folder: Path, params: Params, jobs: Sequence[HeadJob], report: dict
         raise SimulationError(f"the run did not end: {report['rows_out']} of {rows} rows written")
     if report["violated"]:
         raise SimulationError("an output stream changed or withdrew a beat that was not taken")
-    beats = _read_outputs(folder / "o.hex", params)
+    head_e, head_f = head_dimensions(jobs)
+    beats = _read_outputs(folder / "o.hex", head_f, params)
     lse = [unpack(lse_beat(params), word) for word in read_words(folder / "lse.hex")]
     rows = sum(len(head.q) for head in jobs)
     if len(beats) != rows or len(lse) != rows:
@@ -223,16 +259,16 @@ def _collect(folder: Path, params: Params, jobs: Sequence[HeadJob], report: dict
         first += len(head.q)
     counters = unpack(counters_layout(), int(report["counters"], 16))
     flags = report["saturated"], report["poisoned"]
-    return RunResult(heads, counters, *flags, report["seconds"], _read_activity(folder))
+    return RunResult(heads, head_e, head_f, counters, *flags, report["seconds"], _read_activity(folder))
 
 
-def _read_outputs(path: Path, params: Params) -> Codes:
+def _read_outputs(path: Path, head_f: int, params: Params) -> Codes:
     """O rows (N, F); their ends must be marked where they are."""
     c = params.config
     layout = output_beat(params)
     words = read_words(path)
     bits = params.output.bits
-    per_row = c.head_f // c.out_beat
+    per_row = -(-head_f // c.out_beat)
     codes = np.zeros((len(words), c.out_beat), dtype=params.output.dtype)
     for i, word in enumerate(words):
         last = (word >> layout["last"].offset) & 1
@@ -240,7 +276,7 @@ def _read_outputs(path: Path, params: Params) -> Codes:
             raise SimulationError(f"beat {i} of O has last={last}, a row has {per_row} beats")
         for j in range(c.out_beat):
             codes[i, j] = (word >> (j * bits)) & ((1 << bits) - 1)
-    return codes.reshape(-1, c.head_f)
+    return codes.reshape(-1, per_row * c.out_beat)[:, :head_f]
 
 
 def _read_activity(folder: Path) -> list[tuple[int, int, int]]:

@@ -1,16 +1,18 @@
 // Surroundings of the core in simulation: memories that answer its fetches, and what is checked in every cycle.
 // All traffic stays in Verilog, so that whoever drives the clock need not wake before `done`.
 //
-// Plus arguments: +dir=PATH of the hex files, +jobs=N, +seed=N, +idle=N (a source pauses in N of 256 beats),
+// Plus arguments: +dir=PATH of the hex files, +jobs=N, +geometry=HEX, +e_beats=N and +f_beats=N (in a row of Q and K, and
+// of V), +seed=N, +idle=N (a source pauses in N of 256 beats),
 // +stall=N (a sink refuses in N of 256 cycles), +trace (write activity.txt: cycle, cause, value_busy at every change).
 
 module testbench #(
     parameter JOB = 1, parameter BLOCK = 1, parameter BEAT = 1, parameter O = 1, parameter LSE = 1,
     parameter COUNTERS = 1,
     parameter LENGTH = 21,                            // block: width of a length
-    parameter QUERIES = 0, parameter KEYS = 0,        // block: positions of queries and keys
+    parameter QUERIES = 0, parameter QUERIES_BITS = 1, // block: place of queries
+    parameter FRESH = 0, parameter REWIND = 0,        // block: positions of fresh and rewind
     parameter BLOCK_JOB_LAST = 0,                     // block: position of job_last
-    parameter E_BEATS = 1, parameter F_BEATS = 1,     // beats in a row of Q and K, and of V
+    parameter GEOMETRY = 1,
     parameter ADDRESS = 18                            // log2 of the beats each memory holds
 ) (
     input  wire                clk,
@@ -35,10 +37,14 @@ module testbench #(
     reg [LSE-1:0]  l_mem [0:(1<<ADDRESS)-1];
 
     string dir;
-    integer count, seed, idle, stall, activity;
+    integer count, seed, idle, stall, activity, e_beats, f_beats;
+    reg [GEOMETRY-1:0] geometry;
     initial begin
         if (!$value$plusargs("dir=%s", dir)) dir = ".";
         if (!$value$plusargs("jobs=%d", count)) count = 1;
+        if (!$value$plusargs("geometry=%h", geometry)) geometry = 0;
+        if (!$value$plusargs("e_beats=%d", e_beats)) e_beats = 1;
+        if (!$value$plusargs("f_beats=%d", f_beats)) f_beats = 1;
         if (!$value$plusargs("seed=%d", seed)) seed = 1;
         if (!$value$plusargs("idle=%d", idle)) idle = 0;
         if (!$value$plusargs("stall=%d", stall)) stall = 0;
@@ -90,35 +96,43 @@ module testbench #(
         end
     end
 
-    // Queries are read once, in order; keys and values once a block.
+    // Queries are read once, in order; keys and values from where the block before ended, or from the first one on.
     reg  [15:0] block_at [0:2];
     reg  [31:0] beat_at  [0:2];
+    reg  [31:0] in_row   [0:2];
+    reg  [31:0] done_to   [0:2];
     reg  [2:0]  held;
     reg  [ADDRESS-1:0] q_next;
     wire [2:0]  valid, ready;
     wire [31:0] total [0:2];
     wire [31:0] base  [0:2];
+    wire [2:0]  last;
     genvar t;
     generate
         for (t = 0; t < 3; t = t + 1) begin : source
             wire [BLOCK-1:0] now = blocks[block_at[t][11:0]];
             wire [JOB+63:0]  whose = jobs[block_job[block_at[t][11:0]]];
-            wire [31:0] queries = {{(32-LENGTH){1'b0}}, now[QUERIES +: LENGTH]};
-            wire [31:0] keys    = {{(32-LENGTH){1'b0}}, now[KEYS +: LENGTH]};
-            assign total[t] = t == 0 ? queries * E_BEATS : t == 1 ? keys * E_BEATS : keys * F_BEATS;
-            assign base[t]  = t == 0 ? 0 : t == 1 ? whose[JOB +: 32] : whose[JOB+32 +: 32];
+            wire [31:0] queries = {{(32-QUERIES_BITS){1'b0}}, now[QUERIES +: QUERIES_BITS]};
+            wire [31:0] fresh   = {{(32-LENGTH){1'b0}}, now[FRESH +: LENGTH]};
+            wire [31:0] row     = t == 2 ? f_beats : e_beats;
+            wire [31:0] start   = now[REWIND] ? 0 : done_to[t];
+            assign total[t] = (t == 0 ? queries : fresh) * row;
+            assign base[t]  = (t == 0 ? 0 : t == 1 ? whose[JOB +: 32] : whose[JOB+32 +: 32]) + start;
+            assign last[t]  = in_row[t] == row - 1;
             wire present = block_at[t] != block_head && beat_at[t] != total[t];
             assign valid[t] = present && (held[t] || !pause[t + 1]);
             wire moves = valid[t] && ready[t];
             wire [31:0] next = beat_at[t] + {31'd0, moves};
             always @(posedge clk)
                 if (reset) begin
-                    block_at[t] <= 0; beat_at[t] <= 0; held[t] <= 0;
+                    block_at[t] <= 0; beat_at[t] <= 0; held[t] <= 0; in_row[t] <= 0; done_to[t] <= 0;
                 end else begin
                     held[t] <= valid[t] && !ready[t];
+                    if (moves) in_row[t] <= last[t] ? 0 : in_row[t] + 1;
                     if (block_at[t] != block_head && next == total[t]) begin
                         block_at[t] <= block_at[t] + 1;
                         beat_at[t] <= 0;
+                        done_to[t] <= now[BLOCK_JOB_LAST] ? 0 : start + next;
                     end else beat_at[t] <= next;
                 end
         end
@@ -192,12 +206,12 @@ module testbench #(
     end
 
     hwgen_core core (
-        .clk(clk), .rst(reset), .clear(1'b0), .busy(busy),
+        .clk(clk), .rst(reset), .clear(1'b0), .active(1'b0), .busy(busy), .geometry(geometry),
         .job__payload(jobs[job][JOB-1:0]), .job__valid(job_valid), .job__ready(job_ready),
         .fetch__payload(fetch), .fetch__valid(fetch_valid), .fetch__ready(fetch_ready),
-        .q__payload(q_mem[q_next]), .q__valid(valid[0]), .q__ready(ready[0]),
-        .k__payload(k_mem[k_at[ADDRESS-1:0]]), .k__valid(valid[1]), .k__ready(ready[1]),
-        .v__payload(v_mem[v_at[ADDRESS-1:0]]), .v__valid(valid[2]), .v__ready(ready[2]),
+        .q__payload({last[0], q_mem[q_next]}), .q__valid(valid[0]), .q__ready(ready[0]),
+        .k__payload({last[1], k_mem[k_at[ADDRESS-1:0]]}), .k__valid(valid[1]), .k__ready(ready[1]),
+        .v__payload({last[2], v_mem[v_at[ADDRESS-1:0]]}), .v__valid(valid[2]), .v__ready(ready[2]),
         .o__payload(o), .o__valid(o_valid), .o__ready(o_ready),
         .lse__payload(lse), .lse__valid(lse_valid), .lse__ready(lse_ready),
         .cause(cause), .value_busy(value_busy),

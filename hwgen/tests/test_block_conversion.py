@@ -35,9 +35,14 @@ def random_rows(seed: int, params: Params, dimension: int, count: int) -> npt.ND
     return (sign << (fmt.bits - 1) | field << fmt.mantissa_bits | mantissa).astype(fmt.dtype)
 
 
-def beats(rows: npt.NDArray[Any], params: Params) -> list[list[int]]:
+def beats(rows: npt.NDArray[Any], params: Params) -> list[dict[str, Any]]:
     """Rows cut into beats."""
-    return rows.reshape(-1, params.config.beat).tolist()
+    beat, width = params.config.beat, rows.shape[1]
+    return [
+        {"elements": row[i : i + beat], "last": int(i + beat == width)}
+        for row in rows.tolist()
+        for i in range(0, width, beat)
+    ]
 
 
 def expected(rows: npt.NDArray[Any], params: Params) -> list[tuple[Any, ...]]:
@@ -66,6 +71,19 @@ def test_random_rows(params: Params, dimension: int, idle: int | None, pressure:
     assert {bool(poisoned) for _, _, poisoned, _ in want} == {False, True}
     dut, got = BlockConverter(params, dimension), list[int]()
     run(dut, sender(dut.input, beats(rows, params), idle), receiver(dut.output, len(want), got, pressure))
+    assert taken(got, params) == want
+
+
+@STALLS
+def test_rows_of_any_number_of_beats(idle: int | None, pressure: int | None) -> None:
+    """A long row beside a short one: each is as long, and shifted by as much, as if it were alone."""
+    params, rng = tiny(beat=2), np.random.default_rng(9)
+    sizes = [2 * int(size) for size in rng.choice([1, 2, 3, 4, 4], 60)]
+    rows = [random_rows(100 + i, params, size, 1) for i, size in enumerate(sizes)]
+    sent = [beat for row in rows for beat in beats(row, params)]
+    want = [beat for row in rows for beat in expected(row, params)]
+    dut, got = BlockConverter(params, 8), list[int]()
+    run(dut, sender(dut.input, sent, idle), receiver(dut.output, len(want), got, pressure))
     assert taken(got, params) == want
 
 

@@ -1,5 +1,6 @@
 """The block walker against blocks found by asking of queries which keys they see."""
 
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -10,8 +11,10 @@ from hwgen.control.tags import block_layout
 from hwgen.params import Params
 from hwgen.tests.bench import STALLS, clocked, receiver, run, sender, tiny
 from hwgen.tests.jobs import Fields, all_blocks, blocks, job
+from hwgen.timing import resident_rows
 
 LONGEST = 1 << 20
+LARGEST = 4096
 
 SHAPES = [
     pytest.param(tiny(), id="4x2"),
@@ -38,19 +41,26 @@ def assert_walked(jobs: list[Fields], params: Params, idle: int | None = None, p
 
 
 def random_jobs(seed: int, params: Params, count: int) -> list[Fields]:
-    """Jobs of a few blocks; offsets from far before the first query to far behind the last key."""
+    """Jobs of a few blocks, some of them of grouped heads; offsets from far before the first query to far behind the
+    last key."""
     rng = np.random.default_rng(seed)
     size = params.block
-    return [
-        job(
-            int(rng.integers(1, 4 * size)),
-            int(rng.choice([0, *rng.integers(1, 5 * size, 4)])),
-            int(rng.random() < 0.8),
-            int(rng.integers(-4 * size, 3 * size)),
-            (int(rng.integers(-(2**20) + 1, 2**20)), int(rng.integers(-128, 128))),
+    groups = [1, 1, 2, 3, 2 * params.config.cols + 1, size, size + 1]
+    jobs = []
+    for _ in range(count):
+        group = int(rng.choice(groups))
+        reach = -(-4 * size // group)
+        jobs.append(
+            job(
+                int(rng.integers(1, reach + 1)),
+                int(rng.choice([0, *rng.integers(1, 5 * size, 4)])),
+                int(rng.random() < 0.8),
+                int(rng.integers(-reach, reach)),
+                (int(rng.integers(-(2**20) + 1, 2**20)), int(rng.integers(-128, 128))),
+                group,
+            )
         )
-        for _ in range(count)
-    ]
+    return jobs
 
 
 @STALLS
@@ -72,11 +82,40 @@ def test_every_offset(params: Params) -> None:
     assert_walked([job(size + 1, size, 1, offset) for offset in range(-2 * size - 1, size + 2)], params)
 
 
+@pytest.mark.parametrize("params", SHAPES)
+def test_every_group(params: Params) -> None:
+    """Blocks end in the middle of a position, and positions reach over several blocks."""
+    groups = range(1, 2 * params.block + 2)
+    assert_walked([job(3, 3, 1, offset, group=group) for group in groups for offset in (-1, 0)], params)
+
+
+@pytest.mark.parametrize("params", SHAPES)
+def test_rows_that_fit_come_once(params: Params) -> None:
+    size, most = params.block, resident_rows(params)
+    for keys, causal in product((most, most + 1), (0, 1)):
+        work = job(3 * size, keys, causal, -1 if causal else 0)
+        made = blocks(work, params)
+        brought = [block["fresh"] for block in made]
+        seen = made[-1]["keys"]
+        # All that anybody sees, once; or for every block all that it sees.
+        assert sum(brought) == (seen if keys == most else sum(block["keys"] for block in made))
+        assert {block["rewind"] for block in made} == {int(keys > most)}
+        assert [block["keep"] for block in made] == ([1, 1, 0] if keys == most else [0, 0, 0])
+        assert_walked([work], params)
+
+
 def test_longest_numbers() -> None:
     params = tiny()
     offsets = (LONGEST, LONGEST - 5, 0, -1, -LONGEST, 5 - LONGEST)
     assert_walked([job(9, LONGEST, 1, offset, (2**20 - 1, -128)) for offset in offsets], params)
     assert_walked([job(9, LONGEST), job(9, 0), job(1, 1, 1, -1)], params)
+
+
+def test_largest_groups() -> None:
+    params = tiny(cols=256, slots=64, lanes=1)
+    offsets = (LONGEST, 0, -1, -LONGEST)
+    assert_walked([job(9, LONGEST, 1, offset, group=LARGEST) for offset in offsets], params)
+    assert_walked([job(9, LONGEST, group=LARGEST)], params)
 
 
 def test_last_blocks_of_the_longest_job() -> None:
@@ -89,12 +128,16 @@ def test_last_blocks_of_the_longest_job() -> None:
 @pytest.mark.parametrize("params", SHAPES)
 def test_latency(params: Params) -> None:
     slots, size = params.config.slots, params.block
-    for work in (job(3 * size, 4), job(3 * size, 4, 1, -3 * size), job(2 * size + 1, 9, 1, -1)):
+    works = [job(3 * size, 4), job(3 * size, 4, 1, -3 * size), job(2 * size + 1, 9, 1, -1)]
+    works += [job(size, 4, 1, -1, group=3), job(size, 4, group=3)]
+    for work in works:
+        # A bound in positions is found by division.
+        most = slots + 4 + (-(-size // work["group"]) + 1 if work["causal"] and work["group"] > 1 else 0)
         cycles: list[dict[str, Any]] = [{"job.payload": work, "job.valid": 1, "block.ready": 1}, {"job.valid": 0}]
-        seen = clocked(BlockWalker(params), cycles, ["block.valid", "working", "job.ready"], 3 * (slots + 3))
+        seen = clocked(BlockWalker(params), cycles, ["block.valid", "working", "job.ready"], 3 * most)
         offers = [t for t, (valid, _, _) in enumerate(seen) if valid]
         assert len(offers) == len(blocks(work, params)) == 3
-        assert all(later - t <= slots + 3 for t, later in zip([0, *offers], offers, strict=False))
+        assert max(later - t for t, later in zip([0, *offers], offers, strict=False)) <= most
         # It works from the cycle after the job is taken until the last block is.
         busy = [0 < t <= offers[-1] for t in range(len(seen))]
         assert [bool(working) for _, working, _ in seen] == busy

@@ -28,10 +28,10 @@ class Machine:
     With a seed, blocks, results and room are late now and then.
     """
 
-    def __init__(self, jobs: list[Fields], params: Params, seed: int | None) -> None:
-        self.dut, self.params = DrainWalker(params), params
+    def __init__(self, jobs: list[Fields], params: Params, seed: int | None, head_f: int) -> None:
+        self.dut, self.params, self.head_f = DrainWalker(params), params, head_f
         self.blocks = [block for _, block in all_blocks(jobs, params)]
-        self.steps = drain_steps(jobs, params)
+        self.steps = drain_steps(jobs, params, head_f)
         self.rng = None if seed is None else np.random.default_rng(seed)
         # (block, slot) of every result, in the order in which they are finished.
         self.results = list(dict.fromkeys((s["block"], s["slot"]) for s in self.steps if not s["void"]))
@@ -55,6 +55,7 @@ class Machine:
 
     async def drive(self, ctx: Any) -> None:
         dut, t = self.dut, 0
+        ctx.set(dut.head_f, self.head_f)
         while len(self.log) < len(self.steps):
             self.valid = self.offered < len(self.blocks) and (self.valid or self.chance(0.1))
             result, room = self.next_result(), self.chance(0.7)
@@ -93,7 +94,7 @@ def random_jobs(seed: int, params: Params, count: int) -> list[Fields]:
 @pytest.mark.parametrize("params", SHAPES)
 @pytest.mark.parametrize("late", [None, 1], ids=["in-time", "late"])
 def test_every_query_once_and_in_order(late: int | None, params: Params) -> None:
-    machine = Machine(random_jobs(1, params, 10), params, late)
+    machine = Machine(random_jobs(1, params, 10), params, late, params.config.head_f)
     run(machine.dut, machine.drive)
     steps = [step for _, step in machine.log]
     assert steps == machine.steps
@@ -103,12 +104,24 @@ def test_every_query_once_and_in_order(late: int | None, params: Params) -> None
     assert all(step["void"] or t > machine.told[step["block"], step["slot"]] for t, step in machine.log)
 
 
+@pytest.mark.parametrize("head_f", range(1, 13))
+def test_a_row_ends_where_f_does(head_f: int) -> None:
+    """Two groups in each of three folds: rows of one to six beats."""
+    params = tiny(head_f=12, cols=1, slots=3)
+    machine = Machine(random_jobs(2, params, 3), params, 2, head_f)
+    run(machine.dut, machine.drive)
+    assert [step for _, step in machine.log] == machine.steps
+    rows = sum(block["queries"] for block in machine.blocks)
+    assert len(machine.steps) == rows * -(-head_f // 2)
+
+
 @pytest.mark.parametrize("params", SHAPES)
 def test_a_step_in_every_cycle_with_room(params: Params) -> None:
     block = all_blocks([job(params.block, 1)], params)[0][1]
     want = drain_steps([job(params.block, 1)], params)
     done: list[dict[str, Any]] = [{"done": 1, "done_slot": slot} for slot in range(params.config.slots)]
-    inputs = [{"block.valid": 1, "block.payload": block, **done[0]}, *done[1:], {"done": 0, "room": 1}]
+    inputs = [{"head_f": params.config.head_f, "block.valid": 1, "block.payload": block, **done[0]}, *done[1:]]
+    inputs += [{"done": 0, "room": 1}]
     inputs += [{"room": int(i % 3 > 0)} for i in range(2 * len(want))]
     seen = clocked(DrainWalker(params), inputs, ["step.valid", "block.ready"])
     start = len(done)

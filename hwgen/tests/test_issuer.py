@@ -1,24 +1,16 @@
-"""The issuer against a loop nest, in a machine that lets it wait for everything it can wait for."""
+"""The issuer against a loop nest, with grouped heads, kept rows and small heads, in time and late."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pytest
-from amaranth.hdl import Value
 
 from hwgen.control.causes import BUSY, Cause
-from hwgen.control.issuer import Issuer
 from hwgen.params import Params
-from hwgen.tests.bench import member, run, tiny
-from hwgen.tests.jobs import Fields, all_blocks, job, slot_queries, visible
-from hwgen.timing import hazard_distance, key_rows, row_bits
-
-VISIT = ("slot", "bank", "first", "last", "block_last", "key_last", "skip", "width", "ek", "ev", "bad", "row")
-OTHERS = ("address", "cause", "pairs", "advance", "finishing", "finishing_slot", "block_done", "empty_done", "bank")
-TAG = ("valid", "fold", "first_fold", "last_fold")
-OUTPUTS = (*(f"tag.visit.{name}" for name in VISIT), *(f"tag.{name}" for name in TAG), *OTHERS, "block.ready")
+from hwgen.tests.bench import tiny
+from hwgen.tests.issuing import Run
+from hwgen.tests.jobs import Fields, all_blocks, job
+from hwgen.timing import hazard_distance, resident_rows
 
 SHAPES = [
     pytest.param(tiny(), id="two-folds"),
@@ -28,219 +20,22 @@ SHAPES = [
 ]
 
 
-def key_facts(row: int, bits: int) -> Fields:
-    """What the key buffer says of its row-th row."""
-    return {"row": row % (1 << bits), "exponent": 1 + row * 7 % 200, "poisoned": int(row % 5 == 0)}
-
-
-def value_facts(row: int, bits: int) -> Fields:
-    """What the value buffer says of its row-th row."""
-    return {"row": row % (1 << bits), "exponent": 1 + row * 11 % 200, "poisoned": int(row % 7 == 0)}
-
-
-def loop_nest(jobs: list[Fields], params: Params) -> list[Fields]:
-    """All visits: block, key, slot; a slot is visited if one of its queries sees the key."""
-    visits, row = [], 0
-    for i, (work, block) in enumerate(all_blocks(jobs, params)):
-        for key in range(block["keys"]):
-            k, v = key_facts(row, key_bits(params)), value_facts(row, row_bits(params))
-            for slot in range(block["slots"] + 1):
-                queries = slot_queries(block, slot, params)
-                seeing = [q for q in queries if key < visible(work, q)]
-                if not seeing:
-                    continue
-                visits.append(
-                    {
-                        "slot": slot,
-                        "bank": i % 2,
-                        "first": int(key == 0),
-                        "last": int(not any(key + 1 < visible(work, q) for q in queries)),
-                        "block_last": int(key + 1 == block["keys"] and slot == block["slots"]),
-                        "key_last": int(slot == block["slots"]),
-                        "skip": len(queries) - len(seeing),
-                        "width": len(queries),
-                        "ek": k["exponent"],
-                        "ev": v["exponent"],
-                        "bad": k["poisoned"] | v["poisoned"],
-                        "row": v["row"],
-                        "key_row": k["row"],
-                        "block": i,
-                    }
-                )
-            row += 1
-    return visits
-
-
-def key_bits(params: Params) -> int:
-    """Width of a row number in the key buffer."""
-    return (key_rows(params) - 1).bit_length()
-
-
-class Machine:
-    """Everything around the issuer; with a seed, everything is late now and then. `log` has an entry a cycle."""
-
-    def __init__(self, jobs: list[Fields], params: Params, seed: int | None) -> None:
-        self.dut, self.params = Issuer(params), params
-        self.blocks = [block for _, block in all_blocks(jobs, params)]
-        self.rng = None if seed is None else np.random.default_rng(seed)
-        self.offered = self.loaded_blocks = self.done = self.claimed = 0
-        self.valid = self.active = self.running = False
-        self.loaded = [False, False]
-        self.waiting = {"key": 0, "value": 0}
-        self.pending = [False] * params.config.slots
-        self.log: list[Fields] = []
-
-    def chance(self, probability: float) -> bool:
-        return self.rng is None or bool(self.rng.random() < probability)
-
-    def before(self) -> dict[str, Any]:
-        """Inputs of the cycle."""
-        self.valid = self.offered < len(self.blocks) and (self.valid or self.chance(0.3))
-        if self.loaded_blocks < min(len(self.blocks), self.done + 2) and self.chance(0.1):
-            self.loaded[self.loaded_blocks % 2] = True
-            self.loaded_blocks += 1
-        for name in self.waiting:
-            self.waiting[name] += self.waiting[name] < 3 and self.chance(0.3)
-        heads = {
-            "key": key_facts(self.claimed, key_bits(self.params)),
-            "value": value_facts(self.claimed, row_bits(self.params)),
-        }
-        return {
-            "block.valid": int(self.valid),
-            "block.payload": self.blocks[min(self.offered, len(self.blocks) - 1)],
-            "loaded": self.loaded[0] | self.loaded[1] << 1,
-            **{name: {"ready": int(self.waiting[name] > 0), **facts} for name, facts in heads.items()},
-            "pending": sum(bit << i for i, bit in enumerate(self.pending)),
-            "more": int(self.offered < len(self.blocks)),
-            "running": int(self.running),
-        }
-
-    def after(self, cycle: Fields) -> None:
-        """What the outputs of the cycle change in the next."""
-        for slot in range(len(self.pending)):
-            self.pending[slot] = self.pending[slot] and not self.chance(0.05)
-        if cycle["finishing"]:
-            self.pending[cycle["finishing_slot"]] = True
-        if cycle["advance"]:
-            self.claimed += 1
-            self.waiting = {name: count - 1 for name, count in self.waiting.items()}
-        if cycle["block_done"]:
-            self.loaded[cycle["bank"]] = False
-            self.done += 1
-        if cycle["block.ready"]:
-            self.offered += self.valid
-            self.active = self.valid
-            self.valid = False
-        self.running = self.running or bool(cycle["tag.valid"])
-
-    async def drive(self, ctx: Any) -> None:
-        outputs = {name: Value.cast(member(self.dut, name)) for name in OUTPUTS}
-        rest = 3
-        while rest:
-            active, done = int(self.active), self.done
-            inputs = self.before()
-            for name, value in inputs.items():
-                ctx.set(member(self.dut, name), value)
-            cycle = {name: ctx.get(signal) for name, signal in outputs.items()}
-            cycle |= {name: inputs[name] for name in ("pending", "more", "running")}
-            cycle |= {name: inputs[name]["ready"] for name in ("key", "value")}
-            cycle |= {"active": active, "done": done, "loaded": int(self.loaded[done % 2])}
-            self.log.append(cycle)
-            self.after(cycle)
-            rest -= self.done == len(self.blocks)
-            await ctx.tick()
-
-
-class Run:
-    """A simulation: the log of all cycles, in which of them a visit starts, and the visits there have to be."""
-
-    def __init__(self, jobs: list[Fields], params: Params, seed: int | None = None) -> None:
-        machine = Machine(jobs, params, seed)
-        run(machine.dut, machine.drive)
-        self.params, self.log, self.blocks = params, machine.log, machine.blocks
-        self.starts = [t for t, c in enumerate(self.log) if c["tag.valid"] and c["tag.first_fold"]]
-        self.visits = loop_nest(jobs, params)
-
-    def cause(self, t: int) -> int:
-        """The first thing missing in a cycle in which no visit is under way."""
-        cycle = self.log[t]
-        if not cycle["running"]:
-            return Cause.FILL
-        if not cycle["active"]:
-            return Cause.SETUP if cycle["more"] else Cause.DRAIN
-        if not cycle["loaded"]:
-            return Cause.WAIT_Q
-        if not self.blocks[cycle["done"]]["keys"]:
-            return Cause.SETUP
-        for name, cause in (("key", Cause.WAIT_K), ("value", Cause.WAIT_V)):
-            if not cycle[name]:
-                return cause
-        count = sum(start < t for start in self.starts)
-        following = self.visits[count]
-        recent = [i for i in range(count) if self.starts[i] > t - hazard_distance(self.params)]
-        if any(self.visits[i]["slot"] == following["slot"] for i in recent):
-            return Cause.HAZARD
-        # Nothing else may hold a visit up.
-        assert following["last"] and cycle["pending"] >> following["slot"] & 1
-        return Cause.WAIT_OUT
-
-    def check(self) -> None:
-        """Everything that has to hold in any run."""
-        assert len(self.starts) == len(self.visits)
-        for i, (start, visit) in enumerate(zip(self.starts, self.visits, strict=True)):
-            self.check_visit(i, start, visit)
-        under_way = {start + step for start in self.starts for step in range(self.params.visit)}
-        assert len(under_way) == len(self.starts) * self.params.visit
-        busy = {start + fold for start in self.starts for fold in range(self.params.folds_e)}
-        assert [t for t, cycle in enumerate(self.log) if cycle["tag.valid"]] == sorted(busy)
-        for t, cycle in enumerate(self.log):
-            assert cycle["cause"] == (BUSY if t in busy else Cause.PAD if t in under_way else self.cause(t))
-        self.check_pulses()
-
-    def check_visit(self, i: int, start: int, visit: Fields) -> None:
-        """All folds of a visit, its distance to the slot's visit before, and that its result has a place."""
-        folds = self.params.folds_e
-        for fold, cycle in enumerate(self.log[start : start + folds]):
-            assert {name: cycle[f"tag.visit.{name}"] for name in VISIT} == {name: visit[name] for name in VISIT}
-            assert cycle["address"] == visit["key_row"] << self.params.fold_e_bits | fold
-            flags = (fold, int(fold == 0), int(fold == folds - 1))
-            assert tuple(cycle[f"tag.{name}"] for name in TAG[1:]) == flags
-        before = [s for s, v in zip(self.starts[:i], self.visits, strict=False) if v["slot"] == visit["slot"]]
-        assert not before or start - before[-1] >= hazard_distance(self.params)
-        assert not (visit["last"] and self.log[start]["pending"] >> visit["slot"] & 1)
-
-    def check_pulses(self) -> None:
-        """What is told in single cycles."""
-        ends = [start + self.params.visit - 1 for start in self.starts]
-        pairs = list(zip(self.starts, ends, self.visits, strict=True))
-        pulses = {
-            "finishing": [start for start, _, visit in pairs if visit["last"]],
-            "advance": [end for _, end, visit in pairs if visit["key_last"]],
-        }
-        for name, cycles in pulses.items():
-            assert [t for t, cycle in enumerate(self.log) if cycle[name]] == cycles
-        assert all(self.log[start]["finishing_slot"] == visit["slot"] for start, _, visit in pairs if visit["last"])
-        allowed = {start: visit["width"] - visit["skip"] for start, _, visit in pairs}
-        assert [cycle["pairs"] for cycle in self.log] == [allowed.get(t, 0) for t in range(len(self.log))]
-        done = {end for _, end, visit in pairs if visit["block_last"]}
-        empty = {t for t, c in enumerate(self.log) if c["empty_done"]}
-        assert [t for t, cycle in enumerate(self.log) if cycle["block_done"]] == sorted(done | empty)
-        assert len(empty) == sum(not block["keys"] for block in self.blocks)
-
-
-def random_jobs(seed: int, params: Params, count: int) -> list[Fields]:
+def random_jobs(seed: int, params: Params, count: int, groups: tuple[int, ...] = (1,)) -> list[Fields]:
     """Jobs of a few blocks and keys, most of them causal, some without any visible key."""
     rng = np.random.default_rng(seed)
-    size = params.block
-    return [
-        job(
-            int(rng.integers(1, 5 * size // 2)),
-            int(rng.choice([0, *rng.integers(1, 2 * size + 3, 5)])),
-            int(rng.random() < 0.7),
-            int(rng.integers(-2 * size, size)),
+    size, jobs = params.block, []
+    for _ in range(count):
+        group = int(rng.choice(groups))
+        jobs.append(
+            job(
+                int(rng.integers(1, max(5 * size // 2 // group, 2))),
+                int(rng.choice([0, *rng.integers(1, 2 * size + 3, 5)])),
+                int(rng.random() < 0.7),
+                int(rng.integers(-2 * size // group, size)),
+                group=group,
+            )
         )
-        for _ in range(count)
-    ]
+    return jobs
 
 
 @pytest.mark.parametrize("params", SHAPES)
@@ -251,9 +46,55 @@ def test_random_jobs(late: int | None, params: Params) -> None:
     simulation.check()
 
 
+@pytest.mark.parametrize("params", SHAPES)
+@pytest.mark.parametrize("late", [None, 2], ids=["in-time", "late"])
+def test_grouped_heads(late: int | None, params: Params) -> None:
+    """With more heads than columns several slots leave at once."""
+    cols = params.config.cols
+    jobs = random_jobs(6, params, 3, groups=(2, 3, 2 * cols + 1))
+    jobs += [job(-(-2 * params.block // group), 5, 1, -1, group=group) for group in (2, 3, 2 * cols + 1)]
+    simulation = Run(jobs, params, late)
+    simulation.check()
+    leaving = [(v["block"], v["key"]) for v in simulation.visits if v["last"] and not v["at_end"]]
+    assert params.config.slots == 1 or len(set(leaving)) < len(leaving)
+
+
+@pytest.mark.parametrize("params", SHAPES[:2])
+@pytest.mark.parametrize("late", [None, 3], ids=["in-time", "late"])
+def test_kept_rows_are_shown_again(late: int | None, params: Params) -> None:
+    size, most = params.block, resident_rows(params)
+    jobs = [job(3 * size, most), job(2 * size, most + 1), job(3 * size, most, 1, 0), job(2 * size, 3, 1, -size - 1)]
+    assert {bool(block["keep"]) for _, block in all_blocks(jobs, params)} == {False, True}
+    simulation = Run([*jobs, job(size + 1, 2)], params, late)
+    simulation.check()
+    rows = [{v["row"] for v in simulation.visits if v["block"] == i} for i in range(5)]
+    # Two jobs: the first shows each row three times, the second needs new ones for its second block.
+    assert rows[0] == rows[1] == rows[2] and len(rows[0]) == most
+    assert rows[3] != rows[4]
+
+
+HEADS = [(1, 1), (5, 4), (4, 12), (3, 9), (8, 1)]
+
+
+@pytest.mark.parametrize("head", HEADS, ids=str)
+def test_small_heads_take_fewer_cycles(head: tuple[int, int]) -> None:
+    params = tiny(slots=3, lanes=2, head_e=8, head_f=12)
+    simulation = Run(random_jobs(7, params, 3), params, 4, head)
+    assert (simulation.folds, simulation.visit) == (-(-head[0] // 4), max(-(-head[0] // 4), -(-head[1] // 4)))
+    simulation.check()
+
+
+def test_a_lane_for_many_columns_takes_its_time() -> None:
+    params = tiny(cols=6, lanes=2, slots=2, head_e=16)
+    assert (params.folds_e, params.group) == (4, 3)
+    simulation = Run(random_jobs(8, params, 4), params, None, (4, 4))
+    assert (simulation.folds, simulation.visit) == (1, 3)
+    simulation.check()
+
+
 def test_every_cause_occurs() -> None:
     params = tiny(slots=2, head_e=4, head_f=8)
-    simulation = Run(random_jobs(4, params, 12), params, 5)
+    simulation = Run(random_jobs(4, params, 12), params, 4)
     simulation.check()
     assert {cycle["cause"] for cycle in simulation.log} == {*Cause, BUSY}
     # Each cycle has one cause: they add up to all cycles.

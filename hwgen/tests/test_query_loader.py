@@ -39,11 +39,11 @@ class Memories:
                 query = cycle["lane_query"]
                 self.queries[lane, cycle["lane_address"]] = (query.exponent, query.poisoned)
 
-    def row(self, bank: int, slot: int, column: int) -> list[int]:
+    def row(self, bank: int, slot: int, column: int, folds: int) -> list[int]:
         """A query as its column reads it, fold after fold."""
         p = self.params
         start = (bank << p.slot_bits | slot) << p.fold_e_bits
-        return [self.operands[r, column, start | f] for f in range(p.folds_e) for r in range(p.config.rows_e)]
+        return [self.operands[r, column, start | f] for f in range(folds) for r in range(p.config.rows_e)]
 
     def query(self, bank: int, slot: int, column: int) -> tuple[int, int]:
         """What the column's lane knows of the query."""
@@ -55,11 +55,11 @@ class Memories:
 class Machine:
     """Issues every block once it is loaded and releases it later; a seed makes both late."""
 
-    def __init__(self, jobs: list[Fields], params: Params, seed: int | None) -> None:
-        self.dut, self.params = QueryLoader(params), params
+    def __init__(self, jobs: list[Fields], params: Params, seed: int | None, folds: int) -> None:
+        self.dut, self.params, self.folds = QueryLoader(params), params, folds
         self.blocks = [block for _, block in all_blocks(jobs, params)]
         queries = sum(block["queries"] for block in self.blocks)
-        self.rows = random_rows(7, params, params.config.head_e, queries)
+        self.rows = random_rows(7, params, folds * params.config.rows_e, queries)
         self.memories = Memories(params)
         self.rng = None if seed is None else np.random.default_rng(seed)
         self.issued = self.released = 0
@@ -73,7 +73,7 @@ class Machine:
         start = sum(block["queries"] for block in self.blocks[:i])
         for q, row in enumerate(self.rows[start : start + block["queries"]]):
             slot, column = divmod(q, cols)
-            assert self.memories.row(bank, slot, column) == row["elements"]
+            assert self.memories.row(bank, slot, column, self.folds) == row["elements"]
             assert self.memories.query(bank, slot, column) == (row["exponent"], row["poisoned"])
         scale = (ctx.get(self.dut.mantissa[bank]), ctx.get(self.dut.scale_exponent[bank]))
         assert scale == (block["scale_mantissa"], block["scale_exponent"])
@@ -130,7 +130,18 @@ def random_jobs(seed: int, params: Params, count: int) -> list[Fields]:
 @STALLS
 @pytest.mark.parametrize("params", SHAPES)
 def test_blocks_lie_where_they_are_read(params: Params, idle: int | None, pressure: int | None) -> None:
-    machine = Machine(random_jobs(1, params, 6), params, pressure)
+    check(Machine(random_jobs(1, params, 6), params, pressure, params.folds_e), idle)
+
+
+@pytest.mark.parametrize("folds", [1, 2])
+def test_rows_of_fewer_folds(folds: int) -> None:
+    params = tiny(slots=2, head_e=12)
+    check(Machine(random_jobs(2, params, 4), params, 3, folds), 4)
+
+
+def check(machine: Machine, idle: int | None) -> None:
+    """Every block lies in its bank when it is issued, and until it is released."""
+    params = machine.params
     dut = machine.dut
     send_blocks = sender(dut.block, machine.blocks, idle)
     send_rows = sender(dut.query, beats(machine.rows, params), idle)

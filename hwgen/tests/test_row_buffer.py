@@ -1,5 +1,11 @@
-"""The row buffer against a dictionary that plays the banks: rows arrive, are claimed and are freed, all in order."""
+"""The row buffer against a dictionary that plays the banks: rows arrive, are claimed and are freed, all in order.
 
+Rows that are kept are claimed again, block after block, before they are freed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -31,38 +37,80 @@ class Banks:
             if groups >> (r // self.beat) & 1:
                 self.held[r, address] = elements[r % self.beat]
 
-    def row(self, place: int) -> list[int]:
+    def row(self, place: int, folds: int) -> list[int]:
         """A row as its array reads it: fold after fold, from the top row down."""
-        return [self.held[r, place << self.fold_bits | f] for f in range(self.folds) for r in range(self.rows)]
+        return [self.held[r, place << self.fold_bits | f] for f in range(folds) for r in range(self.rows)]
+
+
+@dataclass
+class Claim:
+    """A row that is claimed; with the last one of its block, whether the block is kept."""
+
+    row: int
+    block_last: bool
+    keep: bool
+
+
+def claims(seed: int, rows: int, capacity: int) -> list[Claim]:
+    """Jobs of one to four blocks; those that keep their rows have no more than fit, of which later blocks take more."""
+    rng, made, first = np.random.default_rng(seed), list[Claim](), 0
+    while first < rows:
+        kept = bool(rng.random() < 0.7)
+        size = min(int(rng.integers(1, capacity + 1 if kept else 2 * capacity)), rows - first)
+        counts = sorted([*rng.integers(1, size + 1, int(rng.integers(4))).tolist(), size]) if kept else [size]
+        for i, count in enumerate(counts):
+            keep = i < len(counts) - 1
+            made += [Claim(first + j, j == count - 1, keep) for j in range(count)]
+        first += size
+    return made
 
 
 class Consumer:
-    """Claims rows that are ready, some at once and some late, and frees them in order a while later."""
+    """Claims rows that are ready, some at once and some late, and frees those it need not keep in order a while later.
 
-    def __init__(self, dut: RowBuffer, banks: Banks, rows: list[Row], seed: int | None) -> None:
-        self.dut, self.banks, self.rows = dut, banks, rows
+    `claimed` and `freed` count rows, those that are claimed again only once.
+    """
+
+    def __init__(self, dut: RowBuffer, banks: Banks, rows: list[Row], plan: list[Claim], seed: int | None) -> None:
+        self.dut, self.banks, self.rows, self.plan = dut, banks, rows, iter(plan)
         self.rng = None if seed is None else np.random.default_rng(seed)
-        self.claimed: list[int] = []
-        self.freed = 0
+        self.next: Claim | None = next(self.plan)
+        self.claimed = self.done = self.freed = 0
+        self.capacity = 1 << len(dut.row)
 
     def chance(self) -> bool:
         return self.rng is None or bool(self.rng.random() < 0.3)
 
+    def check(self) -> None:
+        """Rows stay intact until they are given back."""
+        for i, row in enumerate(self.rows[self.freed : self.claimed], self.freed):
+            folds = len(row["elements"]) // self.banks.rows
+            assert self.banks.row(i % self.capacity, folds) == row["elements"]
+
+    def claim(self, ctx: Any) -> dict[str, int]:
+        """Claim the next row, or none."""
+        dut, claim = self.dut, self.next
+        if claim is None or not ctx.get(dut.ready) or not self.chance():
+            # Alone they mean nothing.
+            return {"advance": 0, "block_last": int(self.rng is not None and self.chance()), "keep": int(self.chance())}
+        want = self.rows[claim.row]
+        assert (ctx.get(dut.exponent), ctx.get(dut.poisoned)) == (want["exponent"], want["poisoned"])
+        # Places are used in turn.
+        assert ctx.get(dut.row) == claim.row % self.capacity
+        self.claimed = max(self.claimed, claim.row + 1)
+        self.done += not claim.keep
+        self.next = next(self.plan, None)
+        return {"advance": 1, "block_last": int(claim.block_last), "keep": int(claim.keep)}
+
     async def run(self, ctx: Any) -> None:
         dut = self.dut
         while self.freed < len(self.rows):
-            # Rows stay intact until they are given back.
-            for i, place in enumerate(self.claimed[self.freed :], self.freed):
-                assert self.banks.row(place) == self.rows[i]["elements"]
-            give = self.freed < len(self.claimed) and self.chance()
-            claim = bool(ctx.get(dut.ready)) and self.chance()
-            if claim:
-                want = self.rows[len(self.claimed)]
-                assert (ctx.get(dut.exponent), ctx.get(dut.poisoned)) == (want["exponent"], want["poisoned"])
-                self.claimed.append(ctx.get(dut.row))
+            self.check()
+            give = self.freed < self.done and self.chance()
+            inputs = self.claim(ctx) | {"freed": int(give)}
+            for name, value in inputs.items():
+                ctx.set(getattr(dut, name), value)
             self.freed += give
-            ctx.set(dut.advance, int(claim))
-            ctx.set(dut.freed, int(give))
             await ctx.tick()
         ctx.set(dut.advance, 0)
         ctx.set(dut.freed, 0)
@@ -85,12 +133,26 @@ def watcher(dut: RowBuffer, banks: Banks, consumer: Consumer) -> Any:
 def test_rows_keep_until_freed(
     params: Params, rows: int, folds: int, row_bits: int, idle: int | None, pressure: int | None
 ) -> None:
-    data = random_rows(3, params, rows * folds, 30)
+    count = 40
+    data = [random_rows(i, params, rows * (1 + i % folds), 1)[0] for i in range(count)]
+    plan = claims(3, count, 1 << row_bits)
+    assert {claim.keep for claim in plan} == {False, True}
     dut, banks = RowBuffer(params, rows, folds, row_bits), Banks(params, rows, folds)
-    consumer = Consumer(dut, banks, data, pressure)
+    consumer = Consumer(dut, banks, data, plan, pressure)
     run(dut, sender(dut.input, beats(data, params), idle), watcher(dut, banks, consumer), consumer.run)
-    # Places are used in turn.
-    assert consumer.claimed == [i % (1 << row_bits) for i in range(30)]
+    assert consumer.next is None
+
+
+def test_a_kept_block_is_ready_again_at_once() -> None:
+    params, rows, bits = tiny(rows_e=2, rows_f=2), 2, 2
+    sent = beats(random_rows(6, params, 2, 4), params)
+    fill: list[dict[str, Any]] = [{"input.payload": beat, "input.valid": 1} for beat in sent]
+    last = {"advance": 1, "block_last": 1}
+    blocks: list[dict[str, Any]] = [{"input.valid": 0, "advance": 1, "keep": 1}, last, {"block_last": 0}, last]
+    # Two rows twice; then, with a third row, a last time.
+    blocks += [{"block_last": 0, "keep": 0}, {}, last, {"advance": 0}]
+    seen = clocked(RowBuffer(params, rows, 1, bits), [*fill, *blocks], ["row", "ready"])[len(fill) :]
+    assert seen == [(row, 1) for row in (0, 1, 0, 1, 0, 1, 2, 3)]
 
 
 @pytest.mark.parametrize(("params", "rows", "folds", "row_bits"), SHAPES)

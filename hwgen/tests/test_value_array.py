@@ -33,11 +33,15 @@ def filling(values: Any, params: Params) -> list[dict[str, Any]]:
 
 
 class Block:
-    """Every key shown to every slot in turn: tags, weights (keys, slots, columns) and shifts, and the results."""
+    """Every key shown to every slot in turn: tags, weights (keys, slots, columns) and shifts, and the results.
 
-    def __init__(self, seed: int, params: Params) -> None:
+    With fewer folds than there may be visits are as short as they can be.
+    """
+
+    def __init__(self, seed: int, params: Params, folds: int) -> None:
         c, rng = params.config, np.random.default_rng(seed)
-        self.params = params
+        self.params, self.folds = params, folds
+        self.visit = params.visit if folds == params.folds_f else max(folds, params.group)
         most = 2 ** (c.operand_bits - 1) - 1
         self.values = rng.integers(-most, most + 1, (c.rows_f, 1 << value_address(params).width))
         shape = (KEYS, c.slots, c.cols)
@@ -50,7 +54,8 @@ class Block:
     def cycles(self) -> list[dict[str, Any]]:
         """Inputs of all visits; a column's weight changes a cycle after its left neighbour's."""
         p = self.params
-        cycles: list[dict[str, Any]] = [{} for _ in range(len(self.order) * p.visit + p.config.cols + 2)]
+        cycles: list[dict[str, Any]] = [{} for _ in range(len(self.order) * self.visit + p.config.cols + 2)]
+        cycles[0]["last_fold"] = self.folds - 1
         for i, (m, s) in enumerate(self.order):
             visit = {
                 "slot": s,
@@ -59,16 +64,16 @@ class Block:
                 "key_last": int(s == p.config.slots - 1),
                 "row": int(self.rows[m]),
             }
-            start = i * p.visit
+            start = i * self.visit
             cycles[start]["visit"] = {"valid": 1, "column": 0, "visit": visit}
-            if p.visit > 1:
+            if self.visit > 1:
                 # Other columns of the group pass behind the first one.
                 other = {"valid": int(p.group > 1), "column": 1} if p.group > 1 else {"valid": 0}
                 cycles[start + 1]["visit"] = {**other, "visit": {**visit, "slot": 0, "row": 0}}
             for c in range(p.config.cols):
                 pair = {"weight": int(self.weights[m, s, c]), "shift": int(self.shifts[m, s, c])}
                 cycles[start + FeederRow.LATENCY + c][f"weights.{c}"] = pair
-        cycles[len(self.order) * p.visit].setdefault("visit", {"valid": 0})
+        cycles[len(self.order) * self.visit].setdefault("visit", {"valid": 0})
         return cycles
 
     def result(self, slot: int, fold: int, column: int) -> list[int]:
@@ -86,8 +91,7 @@ class Block:
 
 def last_folds(block: Block) -> dict[int, int]:
     """The cycle in which each slot's last fold is issued."""
-    p = block.params
-    return {s: i * p.visit + p.folds_f - 1 for i, (m, s) in enumerate(block.order) if m == KEYS - 1}
+    return {s: i * block.visit + block.folds - 1 for i, (m, s) in enumerate(block.order) if m == KEYS - 1}
 
 
 def done_latency(params: Params) -> int:
@@ -99,11 +103,24 @@ def done_latency(params: Params) -> int:
 @pytest.mark.parametrize("params", SHAPES)
 @pytest.mark.parametrize("seed", range(2))
 def test_results(seed: int, params: Params) -> None:
-    c, block, last = params.config, Block(seed, params), last_folds(Block(seed, params))
-    places = list(np.ndindex(c.slots, params.folds_f, c.cols))
+    check(Block(seed, params, params.folds_f))
+
+
+@pytest.mark.parametrize("folds", [1, 2, 3])
+def test_fewer_folds(folds: int) -> None:
+    params = tiny(rows_f=2, cols=2, lanes=2, slots=ValuePE.LOOP, head_e=4, head_f=6, beat=1)
+    assert (params.folds_f, params.group) == (3, 1)
+    check(Block(2, params, folds))
+
+
+def check(block: Block) -> None:
+    """Results of all slots, folds and columns, and when they may be read."""
+    params, last = block.params, last_folds(block)
+    c = params.config
+    places = list(np.ndindex(c.slots, block.folds, c.cols))
     finished = last[c.slots - 1] + done_latency(params)
     # The corner is written last: it is read in the very cycle in which its slot is done. The rest follows at the end.
-    reads = {last[0] + done_latency(params): (0, params.folds_f - 1, c.cols - 1)}
+    reads = {last[0] + done_latency(params): (0, block.folds - 1, c.cols - 1)}
     reads |= {finished + i: place for i, place in enumerate(places)}
     fill, cycles = filling(block.values, params), block.cycles()
     cycles += [{} for _ in range(max(reads) + 1 - len(cycles))]
@@ -121,8 +138,8 @@ def check_pulses(block: Block, seen: list[tuple[Any, ...]]) -> None:
     p = block.params
     done = {t: slot for t, (*_, done, slot, _, _) in enumerate(seen) if done}
     assert done == {t + done_latency(p): slot for slot, t in last_folds(block).items()}
-    folds = [i * p.visit + f for i in range(len(block.order)) for f in range(p.folds_f)]
+    folds = [i * block.visit + f for i in range(len(block.order)) for f in range(block.folds)]
     assert [t for t, cycle in enumerate(seen) if cycle[-2]] == folds
     keys = [i for i, (_, s) in enumerate(block.order) if s == p.config.slots - 1]
-    lag = p.folds_f - 1 + p.config.rows_f * FeederRow.LATENCY
-    assert [t for t, cycle in enumerate(seen) if cycle[-1]] == [i * p.visit + lag for i in keys]
+    lag = block.folds - 1 + p.config.rows_f * FeederRow.LATENCY
+    assert [t for t, cycle in enumerate(seen) if cycle[-1]] == [i * block.visit + lag for i in keys]

@@ -6,15 +6,28 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from golden.bitexact.attention import allowed_pairs, attend
+from golden.bitexact.attention import Result, allowed_pairs, attend
 from hwgen.control.causes import Cause
+from hwgen.control.job import geometry
 from hwgen.params import Params
 from hwgen.sim.run import HeadJob, HeadResult, RunResult
 
 
-def expected(params: Params, jobs: Sequence[HeadJob]) -> list:
-    """Golden results, one a job."""
-    return [attend(head.q, head.k, head.v, head.job, params.numerics) for head in jobs]
+def expected(params: Params, jobs: Sequence[HeadJob]) -> list[Result]:
+    """Golden results, one a job: each of its heads for itself, then in the job's order."""
+    return [
+        interleave([attend(h.q[i :: h.group], h.k, h.v, h.job, params.numerics) for i in range(h.group)]) for h in jobs
+    ]
+
+
+def interleave(results: Sequence[Result]) -> Result:
+    """Row p of head i becomes row p * heads + i."""
+    return Result(*(np.stack(parts, axis=1).reshape(-1, *parts[0].shape[1:]) for parts in zip(*results, strict=True)))
+
+
+def allowed(head: HeadJob) -> np.ndarray:
+    """(queries, keys) mask of a job."""
+    return np.repeat(allowed_pairs(head.job, 0, len(head.q) // head.group), head.group, axis=0)
 
 
 def assert_bits(got: HeadResult, want, label: str) -> None:
@@ -29,16 +42,13 @@ def assert_bits(got: HeadResult, want, label: str) -> None:
 
 def visits(params: Params, head: HeadJob) -> int:
     """How often a key is shown to a slot that holds a query allowed to see it."""
-    total = 0
-    for first in range(0, len(head.q), params.config.cols):
-        queries = min(params.config.cols, len(head.q) - first)
-        total += int(allowed_pairs(head.job, first, queries).any(axis=0).sum())
-    return total
+    mask, cols = allowed(head), params.config.cols
+    return sum(int(mask[first : first + cols].any(axis=0).sum()) for first in range(0, len(mask), cols))
 
 
 def pairs(head: HeadJob) -> int:
     """Allowed (query, key) pairs."""
-    return int(allowed_pairs(head.job, 0, len(head.q)).sum())
+    return int(allowed(head).sum())
 
 
 def assert_run(params: Params, jobs: Sequence[HeadJob], result: RunResult) -> None:
@@ -50,11 +60,13 @@ def assert_run(params: Params, jobs: Sequence[HeadJob], result: RunResult) -> No
     all_visits = sum(visits(params, head) for head in jobs)
     assert counters["jobs"] == len(jobs)
     assert counters["pairs"] == sum(pairs(head) for head in jobs)
-    assert counters["score_busy"] == all_visits * params.folds_e
-    assert counters["value_busy"] == all_visits * params.folds_f
-    for array, folds in (("score", params.folds_e), ("value", params.folds_f)):
+    dimensions = geometry(params, result.head_e, result.head_f)
+    folds_e, folds_f, visit = (dimensions[name] + 1 for name in ("last_fold_e", "last_fold_f", "last_step"))
+    assert counters["score_busy"] == all_visits * folds_e
+    assert counters["value_busy"] == all_visits * folds_f
+    for array, folds in (("score", folds_e), ("value", folds_f)):
         idle = result.idle(array)
         assert counters[f"{array}_busy"] + sum(idle.values()) == counters["cycles"]
-        assert idle[Cause.PAD.name.lower()] == all_visits * (params.visit - folds)
+        assert idle[Cause.PAD.name.lower()] == all_visits * (visit - folds)
     assert result.poisoned == any(want.poisoned.any() for want in golden)
     assert result.saturated == any(want.saturated.any() for want in golden)

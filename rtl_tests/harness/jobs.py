@@ -35,24 +35,27 @@ def poison(rng: np.random.Generator, codes: np.ndarray, row: int, params: Params
 def job(
     rng: np.random.Generator,
     params: Params,
-    queries: int,
+    positions: int,
     rows: int,
     *,
+    group: int = 1,
+    head: tuple[int, int] | None = None,
     keys: int | None = None,
     causal: bool = False,
     offset: int = 0,
     scale: float | None = None,
     bad: tuple[str, ...] = (),
 ) -> HeadJob:
-    """A job over random tensors; `bad` names tensors that get a poisoned row."""
-    c = params.config
-    q = tensor(rng, queries, c.head_e, params)
-    k = tensor(rng, max(rows, 1), c.head_e, params)
-    v = tensor(rng, max(rows, 1), c.head_f, params)
+    """A job over random tensors, of `group` heads of dimensions `head` (the core's largest if not given); `bad` names
+    tensors that get a poisoned row."""
+    head_e, head_f = head or (params.config.head_e, params.config.head_f)
+    q = tensor(rng, positions * group, head_e, params)
+    k = tensor(rng, max(rows, 1), head_e, params)
+    v = tensor(rng, max(rows, 1), head_f, params)
     for name in bad:
         target = {"q": q, "k": k, "v": v}[name]
         poison(rng, target, int(rng.integers(0, len(target))), params)
-    factor = c.head_e**-0.5 if scale is None else scale
+    factor = head_e**-0.5 if scale is None else scale
     return HeadJob(
         q,
         k,
@@ -63,17 +66,18 @@ def job(
             causal=causal,
             offset=offset,
         ),
+        group,
     )
 
 
-def every_shape(params: Params, seed: int) -> list[HeadJob]:
-    """One run: single rows, whole and ragged blocks, causal offsets of both signs, short and empty key ranges,
-    poison."""
+def every_shape(params: Params, seed: int, head: tuple[int, int] | None = None) -> list[HeadJob]:
+    """One run: single rows, whole and ragged blocks, causal offsets of both signs, short and empty key ranges, heads
+    that share keys, poison."""
     rng = np.random.default_rng(seed)
     block = params.block
 
     def make(*args, **kwargs) -> HeadJob:
-        return job(rng, params, *args, **kwargs)
+        return job(rng, params, *args, head=head, **kwargs)
 
     return [
         make(1, 1),
@@ -94,4 +98,17 @@ def every_shape(params: Params, seed: int) -> list[HeadJob]:
         make(3, 4, scale=0.0),
         make(1, 2, causal=True, offset=-1),
         make(7, 3),
+        make(1, 13, group=3),
+        make(block, 6, group=2),
+        make(block // 2 + 1, 9, group=3, causal=True, offset=-2),
+        make(5, 12, group=7, causal=True, offset=3, keys=10, bad=("k",)),
+        make(2, 6, group=2 * params.config.cols + 1, causal=True),
+        make(2 * block + 1, 64, causal=True),
     ]
+
+
+def heads(params: Params) -> list[tuple[int, int]]:
+    """Head dimensions (E, F): the largest, the smallest, and such that fill no whole fold."""
+    c = params.config
+    ragged = max(c.head_e - c.rows_e // 2 - 1, 1), max(c.head_f - c.out_beat - 1, 1)
+    return [(c.head_e, c.head_f), ragged, (1, 1), (min(c.rows_e + 1, c.head_e), max(c.rows_f - 1, 1))]

@@ -10,20 +10,25 @@ import pytest
 
 from hwgen.array.value_pe import ValuePE
 from hwgen.control.causes import BUSY, Cause
+from hwgen.control.job import geometry
 from hwgen.memory.convert import ElementShift
 from hwgen.params import Params
 from hwgen.sim.build import Build, build
-from hwgen.sim.run import HeadJob, RunResult, simulate
+from hwgen.sim.run import HeadJob, RunResult, row_beats, simulate
 from hwgen.softmax.output import output_latency
 from hwgen.timing import hazard_distance, value_latency
 from rtl_tests.harness.check import assert_run, pairs, visits
 from rtl_tests.harness.configurations import params
 from rtl_tests.harness.jobs import every_shape, job
 
+Head = tuple[int, int]
+
 NAMES = ["base", "one_fold", "four_folds", "shared_lane"]
 # The streams of these bring a key's rows as fast as a number of live slots takes them.
 LIVE = [("base", 1), ("base", 4), ("one_fold", 1), ("one_fold", 2), ("one_fold", 3), ("one_fold", 4)]
 LIVE += [("four_folds", 2), ("four_folds", 4), ("shared_lane", 1), ("shared_lane", 2)]
+# Live slots and head dimensions that fill less than the core: fewer folds of E, of F, of both.
+SMALL = [("four_folds", 4, (5, 16)), ("four_folds", 4, (16, 3)), ("four_folds", 3, (1, 1)), ("base", 4, (3, 7))]
 # Cycles from end to end of an empty SyncFIFOBuffered, of which BlockFork has one an output.
 QUEUE = 2
 
@@ -40,10 +45,10 @@ def run(name: str, jobs: list[HeadJob]) -> RunResult:
     return result
 
 
-def plain_jobs(core: Params, seed: int, *shapes: tuple[int, int]) -> list[HeadJob]:
+def plain_jobs(core: Params, seed: int, *shapes: tuple[int, int], head: Head | None = None) -> list[HeadJob]:
     """Jobs of (queries, keys), every key seen by every query."""
     rng = np.random.default_rng(seed)
-    return [job(rng, core, queries, keys) for queries, keys in shapes]
+    return [job(rng, core, queries, keys, head=head) for queries, keys in shapes]
 
 
 def idle(result: RunResult) -> dict[Cause, int]:
@@ -59,25 +64,30 @@ def cycle_by_cycle(result: RunResult) -> list[tuple[int, int]]:
     return [(cause, busy) for (t, cause, busy), end in zip(result.activity, ends, strict=True) for _ in range(t, end)]
 
 
-def fill(core: Params, queries: int) -> int:
+def fill(core: Params, queries: int, head: Head | None = None) -> int:
     """Cycles from a job's acceptance to its first visit, for queries of one block."""
     c = core.config
-    row = c.head_e // c.beat
-    # The walker starts, counts a slot a cycle and offers the block; the testbench knows of it a cycle after it sees it.
-    offered = 1 + -(-queries // c.cols)
+    row = row_beats(head[0] if head else c.head_e, c.rows_e, core)
+    # The walker starts, bounds the keys, counts a slot a cycle and offers the block; the testbench knows of it a cycle
+    # after it sees it.
+    offered = 2 + -(-queries // c.cols)
     first_beat = offered + QUEUE + 1
     last_beat = first_beat + queries * row - 1
     # A row is converted when it is complete; the loader knows of the block's last beat a cycle later.
     return last_beat + row + ElementShift.LATENCY + 1 + 1
 
 
-def way_out(core: Params, queries: int) -> int:
+def way_out(core: Params, queries: int, head: Head | None = None) -> int:
     """Cycles from the first last visit of the last block's `queries` until the last beat of O is taken."""
     c = core.config
-    assert c.cols * c.head_f // c.out_beat >= core.visit, "the drain would wait for the visits"
-    corner = value_latency(core) + core.folds_f - 1 + c.rows_f + c.cols
+    head_e, head_f = head or (c.head_e, c.head_f)
+    shape, beats = geometry(core, head_e, head_f), -(-head_f // c.out_beat)
+    assert c.cols * beats > shape["last_step"], "the drain would wait for the visits"
+    # Folds of E that are not there are not waited for.
+    latency = value_latency(core) - (core.folds_e - 1 - shape["last_fold_e"])
+    corner = latency + shape["last_fold_f"] + c.rows_f + c.cols
     first_step = corner + ValuePE.RESULT_LATENCY + 1
-    return first_step + queries * c.head_f // c.out_beat - 1 + output_latency(core)
+    return first_step + queries * beats - 1 + output_latency(core)
 
 
 def enough_keys(core: Params) -> int:
@@ -154,6 +164,24 @@ def test_every_cycle_is_accounted_for(name: str, live: int) -> None:
     assert counts["drain"] == way_out(core, queries) + 1 - round_trip
     assert set(idle(result)) <= {Cause.FILL, Cause.HAZARD, Cause.DRAIN}
     assert result.counters["cycles"] == fill(core, queries) + (keys - 1) * period + way_out(core, queries) + 1
+
+
+@pytest.mark.parametrize(("name", "live", "head"), SMALL)
+def test_small_heads_take_fewer_cycles(name: str, live: int, head: Head) -> None:
+    core = params(name)
+    queries, keys = live * core.config.cols, 17
+    result = run(name, plain_jobs(core, 6, (queries, keys), head=head))
+    shape, counts = geometry(core, *head), result.idle("score")
+    round_trip = live * (shape["last_step"] + 1)
+    period = max(hazard_distance(core), round_trip)
+    assert counts["fill"] == fill(core, queries, head)
+    assert counts["hazard"] == (keys - 1) * (period - round_trip)
+    assert counts["pad"] == keys * live * (shape["last_step"] - shape["last_fold_e"])
+    assert counts["drain"] == way_out(core, queries, head) + 1 - round_trip
+    assert set(idle(result)) <= {Cause.FILL, Cause.HAZARD, Cause.PAD, Cause.DRAIN}
+    cycles = fill(core, queries, head) + (keys - 1) * period + way_out(core, queries, head) + 1
+    assert result.counters["cycles"] == cycles
+    assert result.utilisation(core) == queries * keys * sum(head) / (cycles * core.macs)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -20,19 +20,24 @@ LONGEST = 1 << 20
 
 
 def random_jobs(rng: np.random.Generator, core: Params) -> list[Fields]:
-    """Jobs of a few blocks, most of them causal, some of them with nothing to see; and the largest numbers."""
-    size = core.block
-    jobs = [
-        job(
-            int(rng.integers(1, 3 * size + 2)),
-            int(rng.choice([0, 1, *rng.integers(1, 5 * size, 6)])),
-            int(rng.random() < 0.7),
-            int(rng.integers(-4 * size, 3 * size)),
-            (int(rng.integers(1 - 2**20, 2**20)), int(rng.integers(-128, 128))),
+    """Jobs of a few blocks, most of them causal, some of them of grouped heads or with nothing to see; and the largest
+    numbers."""
+    size, jobs = core.block, []
+    for _ in range(JOBS):
+        group = int(rng.choice([1, 1, 2, 3, 2 * core.config.cols + 1, size + 1]))
+        reach = -(-4 * size // group)
+        jobs.append(
+            job(
+                int(rng.integers(1, reach + 1)),
+                int(rng.choice([0, 1, *rng.integers(1, 5 * size, 6)])),
+                int(rng.random() < 0.7),
+                int(rng.integers(-reach, reach)),
+                (int(rng.integers(1 - 2**20, 2**20)), int(rng.integers(-128, 128))),
+                group,
+            )
         )
-        for _ in range(JOBS)
-    ]
-    return [*jobs, *(job(size, LONGEST, 1, offset) for offset in (LONGEST, 0, -LONGEST)), job(1, LONGEST)]
+    largest = [job(size, LONGEST, 1, offset, group=group) for offset in (LONGEST, 0, -LONGEST) for group in (1, 64)]
+    return [*jobs, *largest, job(1, LONGEST)]
 
 
 @cocotb.test()
@@ -53,4 +58,5 @@ async def jobs_are_cut(dut) -> None:
     # With its last block the last job is through.
     await ReadOnly()
     assert not dut.working.value
-    assert {bool(block["void_slots"]) for block in want} == {bool(block["keys"]) for block in want} == {False, True}
+    for name in ("void_slots", "keys", "fresh", "keep", "rewind"):
+        assert {bool(block[name]) for block in want} == {False, True}, name

@@ -30,14 +30,14 @@ class Plan:
     as soon as they are done, and only then it may finish once more.
     """
 
-    def __init__(self, rng: np.random.Generator, core: Params, idle: float) -> None:
+    def __init__(self, rng: np.random.Generator, core: Params, folds: int, idle: float) -> None:
         c = core.config
-        self.rng, self.core, self.idle = rng, core, idle
+        self.rng, self.core, self.folds, self.idle = rng, core, folds, idle
         self.tag, self.side, self.weight = lane_tag_layout(core), visit_layout(core), weight_layout(core)
         self.most = 2 ** (c.operand_bits - 1) - 1
         ring = 1 << (value_address(core).width - core.fold_f_bits)
-        self.rows = np.zeros((ring, core.folds_f, c.rows_f), dtype=object)
-        self.sums = np.zeros((c.slots, core.folds_f, c.rows_f, c.cols), dtype=object)
+        self.rows = np.zeros((ring, self.folds, c.rows_f), dtype=object)
+        self.sums = np.zeros((c.slots, self.folds, c.rows_f, c.cols), dtype=object)
         self.writes: deque[tuple[int, int, int]] = deque()
         self.ready: set[int] = set()
         self.last_start = dict.fromkeys(range(c.slots), -LOOP)
@@ -68,7 +68,7 @@ class Plan:
         for index in np.ndindex(self.rows[place].shape):
             self.rows[place][index] = self.draw(self.most) * int(self.rng.choice([-1, 1]))
         groups = range(self.core.config.rows_f // self.core.config.beat)
-        self.writes += [(place, fold, group) for fold in range(self.core.folds_f) for group in groups]
+        self.writes += [(place, fold, group) for fold in range(self.folds) for group in groups]
 
     def cycle(self) -> Inputs:
         """One cycle's inputs."""
@@ -103,12 +103,12 @@ class Plan:
 
     def begin(self, slot: int) -> dict[str, int]:
         """A visit starts: its effect on the model; gives what its tag says."""
-        core, now, folds = self.core, self.now, self.core.folds_f
+        core, now, folds = self.core, self.now, self.folds
         place = int(self.rng.choice(sorted(self.ready)))
         first, key_last = slot in self.fresh, bool(self.rng.random() < 0.4)
         last = slot not in self.waiting and bool(self.rng.random() < 0.25)
         self.distances.append(now - self.last_start[slot])
-        self.last_start[slot], self.free_at = now, now + folds
+        self.last_start[slot], self.free_at = now, now + max(folds, core.group)
         self.busy |= set(range(now, now + folds))
         self.accumulate(slot, place, first)
         if key_last:
@@ -126,7 +126,7 @@ class Plan:
         for c in range(cols):
             weight = self.draw(2**self.core.config.weight_bits - 1)
             shift = int(self.rng.choice([0, 0, 0, 1, 2, 5, 63, self.rng.integers(64)]))
-            for fold in range(self.core.folds_f):
+            for fold in range(self.folds):
                 self.weights.setdefault(self.now + fold + FeederRow.LATENCY + c, {})[c] = (weight, shift)
                 for r, v in enumerate(self.rows[place, fold]):
                     before = 0 if first else self.sums[slot, fold, r, c] >> shift
@@ -135,12 +135,12 @@ class Plan:
     def finish(self, slot: int) -> None:
         """The slot's results are there when the corner cell has written the last fold."""
         c = self.core.config
-        corner = self.now + self.core.folds_f - 1 + c.rows_f * FeederRow.LATENCY + c.cols
+        corner = self.now + self.folds - 1 + c.rows_f * FeederRow.LATENCY + c.cols
         t = corner + ValuePE.RESULT_LATENCY
         self.done[t] = slot
         self.waiting.add(slot)
         results = self.sums[slot].copy()
-        places = [(slot, fold, column) for fold in range(self.core.folds_f) for column in range(c.cols)]
+        places = [(slot, fold, column) for fold in range(self.folds) for column in range(c.cols)]
 
         def queue() -> None:
             self.results[slot] = results
@@ -162,7 +162,7 @@ class Plan:
             return {"drain_columns": 0, "drain_address": int(self.rng.integers(self.core.acc_depth))}
         slot, fold, column = self.reads.popleft()
         self.drained[self.now + ValueArray.DRAIN_LATENCY] = list(self.results[slot][fold, :, column])
-        if (fold, column) == (self.core.folds_f - 1, self.core.config.cols - 1):
+        if (fold, column) == (self.folds - 1, self.core.config.cols - 1):
             self.waiting.remove(slot)
         return {"drain_columns": 1 << column, "drain_address": slot << self.core.fold_f_bits | fold}
 
@@ -182,7 +182,11 @@ class Plan:
 @cocotb.test()
 async def results_are_exact(dut) -> None:
     core = params(os.environ["CORE"])
-    plan = Plan(np.random.default_rng(int(os.environ["SEED"])), core, float(os.environ["IDLE"]))
+    folds = int(os.environ["FOLDS"])
+    plan = Plan(np.random.default_rng(int(os.environ["SEED"])), core, folds, float(os.environ["IDLE"]))
+    if core.fold_f_bits:
+        # Else there is no such port.
+        plan.inputs[0]["last_fold"] = folds - 1
     rows = core.config.rows_f
     await start(dut)
     outputs = ["busy", "freed", "done", "done_slot", *(f"drain__{r}" for r in range(rows))]

@@ -9,8 +9,8 @@ from rtl_tests.harness.configurations import params
 from rtl_tests.harness.unit import run_unit
 
 
-@pytest.mark.parametrize("name", ["shared_lane", "one_fold"])
+@pytest.mark.parametrize("name,folds", [("shared_lane", 2), ("shared_lane", 1), ("one_fold", 1)])
 @pytest.mark.parametrize("seed,idle", [(1, 0.0), (2, 0.2)])
-def test_value_array(name: str, seed: int, idle: float, tmp_path: Path) -> None:
-    settings = {"CORE": name, "SEED": seed, "IDLE": idle}
+def test_value_array(name: str, folds: int, seed: int, idle: float, tmp_path: Path) -> None:
+    settings = {"CORE": name, "FOLDS": folds, "SEED": seed, "IDLE": idle}
     run_unit(ValueArray, (params(name),), "rtl_tests.unit.cocotb_value_array", tmp_path, settings)

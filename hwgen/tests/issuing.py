@@ -1,0 +1,251 @@
+"""A machine around the issuer that lets it wait for all it can wait for, and the visits that there have to be."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from amaranth.hdl import Value
+
+from hwgen.control.causes import BUSY, Cause
+from hwgen.control.issuer import Issuer
+from hwgen.control.job import geometry
+from hwgen.params import Params
+from hwgen.tests.bench import member, run
+from hwgen.tests.jobs import Fields, all_blocks, slot_queries, visible
+from hwgen.timing import hazard_distance, key_rows, row_bits
+
+VISIT = ("slot", "bank", "first", "last", "block_last", "key_last", "skip", "width", "ek", "ev", "bad", "row")
+OTHERS = ("address", "cause", "pairs", "advance", "block_last", "keep", "finishing", "finishing_slot")
+OTHERS += ("block_done", "empty_done", "bank")
+TAG = ("valid", "fold", "first_fold", "last_fold")
+OUTPUTS = (*(f"tag.visit.{name}" for name in VISIT), *(f"tag.{name}" for name in TAG), *OTHERS, "block.ready")
+
+
+def key_facts(row: int, bits: int) -> Fields:
+    """What the key buffer says of its row-th row."""
+    return {"row": row % (1 << bits), "exponent": 1 + row * 7 % 200, "poisoned": int(row % 5 == 0)}
+
+
+def value_facts(row: int, bits: int) -> Fields:
+    """What the value buffer says of its row-th row."""
+    return {"row": row % (1 << bits), "exponent": 1 + row * 11 % 200, "poisoned": int(row % 7 == 0)}
+
+
+def loop_nest(jobs: list[Fields], params: Params) -> list[Fields]:
+    """All visits: block, key, slot; a slot is visited if one of its queries sees the key.
+
+    Blocks that keep their rows start from the same one.
+    """
+    visits, start = [], 0
+    for i, (work, block) in enumerate(all_blocks(jobs, params)):
+        for row, key in enumerate(range(block["keys"]), start):
+            k, v = key_facts(row, key_bits(params)), value_facts(row, row_bits(params))
+            for slot in range(block["slots"] + 1):
+                queries = slot_queries(block, slot, params)
+                seeing = [q for q in queries if key < visible(work, q)]
+                if not seeing:
+                    continue
+                visits.append(
+                    {
+                        "slot": slot,
+                        "bank": i % 2,
+                        "first": int(key == 0),
+                        "last": int(not any(key + 1 < visible(work, q) for q in queries)),
+                        "block_last": int(key + 1 == block["keys"] and slot == block["slots"]),
+                        "key_end": int(slot == block["slots"]),
+                        "key_last": int(slot == block["slots"] and not block["keep"]),
+                        "skip": len(queries) - len(seeing),
+                        "width": len(queries),
+                        "ek": k["exponent"],
+                        "ev": v["exponent"],
+                        "bad": k["poisoned"] | v["poisoned"],
+                        "row": v["row"],
+                        "key": key,
+                        "at_end": int(key + 1 == block["keys"]),
+                        "key_row": k["row"],
+                        "block": i,
+                    }
+                )
+        start += 0 if block["keep"] else block["keys"]
+    return visits
+
+
+def key_bits(params: Params) -> int:
+    """Width of a row number in the key buffer."""
+    return (key_rows(params) - 1).bit_length()
+
+
+class Machine:
+    """Everything around the issuer; with a seed, everything is late now and then. `log` has an entry a cycle."""
+
+    def __init__(self, jobs: list[Fields], params: Params, dimensions: Fields, seed: int | None) -> None:
+        self.dut, self.params, self.geometry = Issuer(params), params, dimensions
+        self.blocks = [block for _, block in all_blocks(jobs, params)]
+        self.rng = None if seed is None else np.random.default_rng(seed)
+        self.offered = self.loaded_blocks = self.done = self.row = self.start = 0
+        self.valid = self.active = self.running = self.busy = False
+        self.loaded, self.ending = [False, False], False
+        self.waiting = {"key": 0, "value": 0}
+        self.pending = [False] * params.config.slots
+        self.log: list[Fields] = []
+
+    def chance(self, probability: float) -> bool:
+        return self.rng is None or bool(self.rng.random() < probability)
+
+    def before(self) -> dict[str, Any]:
+        """Inputs of the cycle."""
+        self.busy = self.done < len(self.blocks) and (self.busy or self.chance(0.3))
+        self.valid = self.busy and self.offered < len(self.blocks) and (self.valid or self.chance(0.3))
+        if self.loaded_blocks < min(len(self.blocks), self.done + 2) and self.chance(0.1):
+            self.loaded[self.loaded_blocks % 2] = True
+            self.loaded_blocks += 1
+        for name in self.waiting:
+            self.waiting[name] += self.waiting[name] < 3 and self.chance(0.3)
+        heads = {
+            "key": key_facts(self.row, key_bits(self.params)),
+            "value": value_facts(self.row, row_bits(self.params)),
+        }
+        return {
+            "geometry": self.geometry,
+            "block.valid": int(self.valid),
+            "block.payload": self.blocks[min(self.offered, len(self.blocks) - 1)],
+            "loaded": self.loaded[0] | self.loaded[1] << 1,
+            **{name: {"ready": int(self.waiting[name] > 0), **facts} for name, facts in heads.items()},
+            "pending": sum(bit << i for i, bit in enumerate(self.pending)),
+            "more": int(self.offered < len(self.blocks)),
+            "running": int(self.running),
+            "busy": int(self.busy or self.ending),
+        }
+
+    def after(self, cycle: Fields) -> None:
+        """What the outputs of the cycle change in the next."""
+        for slot in range(len(self.pending)):
+            self.pending[slot] = self.pending[slot] and not self.chance(0.05)
+        if cycle["finishing"]:
+            self.pending[cycle["finishing_slot"]] = True
+        if cycle["advance"]:
+            self.advance(cycle["block_last"], cycle["keep"])
+        if cycle["block_done"]:
+            self.loaded[cycle["bank"]] = False
+            self.done += 1
+        if cycle["block.ready"]:
+            self.offered += self.valid
+            self.active = self.valid
+            self.valid = False
+        self.running = self.running or bool(cycle["tag.valid"])
+
+    def advance(self, block_last: int, keep: int) -> None:
+        """The next row; behind the block's last one, if they are kept, its first one again."""
+        self.row += 1
+        if block_last and not keep:
+            self.start = self.row
+        back = self.row - self.start if block_last else 0
+        self.row -= back
+        self.waiting = {name: count - 1 + back for name, count in self.waiting.items()}
+
+    async def drive(self, ctx: Any) -> None:
+        outputs = {name: Value.cast(member(self.dut, name)) for name in OUTPUTS}
+        rest = 3
+        while rest:
+            active, done = int(self.active), self.done
+            inputs = self.before()
+            for name, value in inputs.items():
+                ctx.set(member(self.dut, name), value)
+            cycle = {name: ctx.get(signal) for name, signal in outputs.items()}
+            cycle |= {name: inputs[name] for name in ("pending", "more", "running", "busy")}
+            cycle |= {name: inputs[name]["ready"] for name in ("key", "value")}
+            cycle |= {"active": active, "done": done, "loaded": int(self.loaded[done % 2])}
+            self.log.append(cycle)
+            self.after(cycle)
+            rest -= self.done == len(self.blocks)
+            # The last results are on their way.
+            self.ending = rest == 2
+            await ctx.tick()
+
+
+class Run:
+    """A simulation: the log of all cycles, in which of them a visit starts, and the visits there have to be."""
+
+    def __init__(
+        self, jobs: list[Fields], params: Params, seed: int | None = None, head: tuple[int, int] | None = None
+    ) -> None:
+        dimensions = geometry(params, *(head or (params.config.head_e, params.config.head_f)))
+        machine = Machine(jobs, params, dimensions, seed)
+        run(machine.dut, machine.drive)
+        self.params, self.log, self.blocks = params, machine.log, machine.blocks
+        self.folds, self.visit = dimensions["last_fold_e"] + 1, dimensions["last_step"] + 1
+        self.starts = [t for t, c in enumerate(self.log) if c["tag.valid"] and c["tag.first_fold"]]
+        self.visits = loop_nest(jobs, params)
+
+    def cause(self, t: int) -> int:
+        """The first thing missing in a cycle in which no visit is under way."""
+        cycle = self.log[t]
+        if not cycle["busy"]:
+            return Cause.NO_JOB
+        if not cycle["running"]:
+            return Cause.FILL
+        if not cycle["active"]:
+            return Cause.SETUP if cycle["more"] else Cause.DRAIN
+        if not cycle["loaded"]:
+            return Cause.WAIT_Q
+        if not self.blocks[cycle["done"]]["keys"]:
+            return Cause.SETUP
+        for name, cause in (("key", Cause.WAIT_K), ("value", Cause.WAIT_V)):
+            if not cycle[name]:
+                return cause
+        count = sum(start < t for start in self.starts)
+        following = self.visits[count]
+        recent = [i for i in range(count) if self.starts[i] > t - hazard_distance(self.params)]
+        if any(self.visits[i]["slot"] == following["slot"] for i in recent):
+            return Cause.HAZARD
+        # Nothing else may hold a visit up.
+        assert following["last"] and cycle["pending"] >> following["slot"] & 1
+        return Cause.WAIT_OUT
+
+    def check(self) -> None:
+        """Everything that has to hold in any run."""
+        assert len(self.starts) == len(self.visits)
+        for i, (start, visit) in enumerate(zip(self.starts, self.visits, strict=True)):
+            self.check_visit(i, start, visit)
+        under_way = {start + step for start in self.starts for step in range(self.visit)}
+        assert len(under_way) == len(self.starts) * self.visit
+        busy = {start + fold for start in self.starts for fold in range(self.folds)}
+        assert [t for t, cycle in enumerate(self.log) if cycle["tag.valid"]] == sorted(busy)
+        for t, cycle in enumerate(self.log):
+            assert cycle["cause"] == (BUSY if t in busy else Cause.PAD if t in under_way else self.cause(t))
+        self.check_pulses()
+
+    def check_visit(self, i: int, start: int, visit: Fields) -> None:
+        """All folds of a visit, its distance to the slot's visit before, and that its result has a place."""
+        folds = self.folds
+        for fold, cycle in enumerate(self.log[start : start + folds]):
+            assert {name: cycle[f"tag.visit.{name}"] for name in VISIT} == {name: visit[name] for name in VISIT}
+            assert cycle["address"] == visit["key_row"] << self.params.fold_e_bits | fold
+            flags = (fold, int(fold == 0), int(fold == folds - 1))
+            assert tuple(cycle[f"tag.{name}"] for name in TAG[1:]) == flags
+        before = [s for s, v in zip(self.starts[:i], self.visits, strict=False) if v["slot"] == visit["slot"]]
+        assert not before or start - before[-1] >= hazard_distance(self.params)
+        assert not (visit["last"] and self.log[start]["pending"] >> visit["slot"] & 1)
+
+    def check_pulses(self) -> None:
+        """What is told in single cycles."""
+        ends = [start + self.visit - 1 for start in self.starts]
+        pairs = list(zip(self.starts, ends, self.visits, strict=True))
+        pulses = {
+            "finishing": [start for start, _, visit in pairs if visit["last"]],
+            "advance": [end for _, end, visit in pairs if visit["key_end"]],
+            "block_last": [end for _, end, visit in pairs if visit["block_last"]],
+        }
+        for name, cycles in pulses.items():
+            assert [t for t, cycle in enumerate(self.log) if cycle[name]] == cycles
+        assert all(self.log[start]["finishing_slot"] == visit["slot"] for start, _, visit in pairs if visit["last"])
+        # A block is told to stay with its last row.
+        kept = [self.blocks[visit["block"]]["keep"] for _, _, visit in pairs if visit["block_last"]]
+        assert [self.log[end]["keep"] for end in pulses["block_last"]] == kept
+        allowed = {start: visit["width"] - visit["skip"] for start, _, visit in pairs}
+        assert [cycle["pairs"] for cycle in self.log] == [allowed.get(t, 0) for t in range(len(self.log))]
+        done = {end for _, end, visit in pairs if visit["block_last"]}
+        empty = {t for t, c in enumerate(self.log) if c["empty_done"]}
+        assert [t for t, cycle in enumerate(self.log) if cycle["block_done"]] == sorted(done | empty)
+        assert len(empty) == sum(not block["keys"] for block in self.blocks)
