@@ -1,0 +1,266 @@
+"""The accelerator: the core between an AXI4 master, its memory, and an AXI4-Lite slave, its registers. Wiring only."""
+
+from amaranth.hdl import Cat, ClockDomain, ClockSignal, Module, Mux, ResetSignal, Signal
+from amaranth.lib.wiring import In, Out, connect
+
+from hwgen.control.causes import CAUSE_BITS
+from hwgen.control.command_queue import CommandQueue
+from hwgen.control.counter_snapshot import CounterSnapshot
+from hwgen.control.descriptor import LSE_BYTES
+from hwgen.control.descriptor_unit import DescriptorUnit
+from hwgen.control.head_fork import HeadFork, RowsOwed
+from hwgen.control.job_walker import JobWalker
+from hwgen.control.register_file import RegisterFile
+from hwgen.control.traffic import READERS, WRITERS, TrafficCounters
+from hwgen.core import Core
+from hwgen.errors import ConfigError
+from hwgen.memory.axi_ports import connect_master, connect_slave, master_ports, slave_ports
+from hwgen.memory.fetch_fork import FetchFork
+from hwgen.memory.lse_record import LSE_BEAT, LSE_ELEMENT_BITS, RD_BITS, lse_record
+from hwgen.memory.read_engine import ReadEngine
+from hwgen.memory.row_reader import RowReader
+from hwgen.memory.row_writer import RowWriter
+from hwgen.memory.write_engine import WriteEngine
+from hwgen.params import Params
+from hwgen.part import Part, place
+
+
+class Accelerator(Part):
+    """Whole attention layers, described by descriptors in memory; see docs/accelerator.md.
+
+    One descriptor at a time: fetched, checked, walked by batch and key/value head, every job's rows read, computed and
+    written. Two reset domains share the clock: registers, queue and bus engines live until `aresetn`; all that holds
+    a job's data is reset after a fault too. The bus engines never break off a transaction.
+
+    Members: aclk, aresetn, interrupt; s_axi_*: AXI4-Lite slave (`control.register_map`); m_axi_*: AXI4 master;
+    active, cause, value_busy: a descriptor is being worked on; what the arrays do (`control.causes`).
+    """
+
+    def __init__(self, params: Params) -> None:
+        if params.numerics.denominator_bits > RD_BITS:
+            excess = params.numerics.denominator_bits - RD_BITS
+            raise ConfigError(
+                f"weight_bits={params.config.weight_bits} leaves no room for RD in an LSE record; at most "
+                f"{params.config.weight_bits - excess} with an accelerator"
+            )
+        self._params = params
+        super().__init__(
+            {"aclk": In(1), "aresetn": In(1), "interrupt": Out(1)}
+            | slave_ports()
+            | master_ports(params)
+            | {"active": Out(1), "cause": Out(CAUSE_BITS), "value_busy": Out(1)}
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        m.domains += [ClockDomain("sync"), ClockDomain("data")]
+        self._place(m)
+        # The queue asks for a reset of the data path from its own reset on, and holds it long enough.
+        reset_data = Signal(init=1)
+        m.d.sync += reset_data.eq(self._queue.reset_data)
+        m.d.comb += [
+            ClockSignal("sync").eq(self.aclk),
+            ClockSignal("data").eq(self.aclk),
+            ResetSignal("sync").eq(~self.aresetn),
+            ResetSignal("data").eq(reset_data),
+        ]
+        connect_slave(m, self, self._registers)
+        connect_master(m, self, self._params, self._reads, self._writes)
+        self._connect_registers(m)
+        self._connect_queue(m)
+        self._connect_jobs(m)
+        self._connect_reads(m)
+        self._connect_writes(m)
+        self._connect_counters(m)
+        return m
+
+    def _place(self, m: Module) -> None:
+        p = self._params
+        c = p.config
+        self._registers, self._snapshot, self._queue = RegisterFile(p), CounterSnapshot(p), CommandQueue(p)
+        self._unit, self._jobs, self._heads = DescriptorUnit(p), JobWalker(p), HeadFork(p)
+        queues = {"q": c.queue_beats, "k": c.queue_beats, "v": c.queue_beats}
+        self._reads = ReadEngine(p, tuple(queues.get(name, 2 * c.burst_beats) for name in READERS))
+        self._writes = WriteEngine(p, len(WRITERS))
+        self._fetch, self._core, self._traffic = FetchFork(p), Core(p), TrafficCounters(p)
+        heads = {"q": (c.rows_e, c.head_e), "k": (c.rows_e, c.head_e), "v": (c.rows_f, c.head_f)}
+        self._readers = {name: RowReader(p, *shape) for name, shape in heads.items()}
+        self._writers = {
+            "o": RowWriter(p, p.output.bits, c.out_beat, c.head_f),
+            "lse": RowWriter(p, LSE_ELEMENT_BITS, LSE_BEAT, LSE_BEAT),
+        }
+        self._owed = {name: RowsOwed() for name in WRITERS}
+        lasting = {
+            "registers": self._registers,
+            "snapshot": self._snapshot,
+            "queue": self._queue,
+            "descriptor_unit": self._unit,
+            "read_engine": self._reads,
+            "write_engine": self._writes,
+        }
+        working = {
+            "job_walker": self._jobs,
+            "head_fork": self._heads,
+            "fetch_fork": self._fetch,
+            "core": self._core,
+            "traffic": self._traffic,
+        }
+        working |= {f"{name}_reader": reader for name, reader in self._readers.items()}
+        working |= {f"{name}_writer": writer for name, writer in self._writers.items()}
+        working |= {f"{name}_owed": owed for name, owed in self._owed.items()}
+        for name, part in lasting.items():
+            place(m, name, part)
+        for name, part in working.items():
+            place(m, name, part, "data")
+
+    def _connect_registers(self, m: Module) -> None:
+        registers, queue, core = self._registers, self._queue, self._core
+        m.d.comb += [
+            self.interrupt.eq(registers.interrupt),
+            queue.base.eq(registers.queue_base),
+            queue.size.eq(registers.queue_size),
+            queue.tail.eq(registers.queue_tail),
+            queue.start.eq(registers.pending),
+            queue.abort.eq(registers.abort),
+            queue.soft_reset.eq(registers.soft_reset),
+            registers.queue_head.eq(queue.head),
+            registers.ready.eq(queue.ready),
+            registers.done.eq(queue.done),
+            registers.busy.eq(queue.busy),
+            registers.copying.eq(self._snapshot.copying),
+            registers.saturated.eq(core.saturated),
+            registers.poisoned.eq(core.poisoned),
+            registers.fault.eq(queue.fault),
+            registers.fault_index.eq(queue.fault_index),
+            self._snapshot.address.eq(registers.counter_address),
+            registers.counter_data.eq(self._snapshot.data),
+        ]
+
+    def _connect_queue(self, m: Module) -> None:
+        queue, unit, reads, writes = self._queue, self._unit, self._reads, self._writes
+        connect(m, queue.request, reads.requests[READERS.index("other")])
+        connect(m, reads.words[READERS.index("other")], unit.words)
+        fault = Mux(reads.fault.valid, reads.fault, Mux(writes.fault.valid, writes.fault, self._jobs.fault))
+        m.d.comb += [
+            unit.start.eq(queue.load),
+            queue.loaded.eq(unit.done),
+            queue.code.eq(unit.code),
+            queue.offset.eq(unit.offset),
+            queue.fault_in.eq(fault),
+            reads.flush.eq(queue.flush),
+            writes.flush.eq(queue.flush),
+            queue.quiet.eq(reads.idle & writes.idle),
+            queue.copying.eq(self._snapshot.copying),
+            # In this order: what leaves one place has arrived in the next.
+            queue.settled.eq(
+                self._jobs.finished
+                & self._owed["o"].none
+                & self._owed["lse"].none
+                & ~self._core.busy
+                & reads.idle
+                & writes.idle
+            ),
+        ]
+
+    def _connect_jobs(self, m: Module) -> None:
+        jobs, heads, core, unit = self._jobs, self._heads, self._core, self._unit
+        lengths = READERS.index("lengths")
+        connect(m, jobs.lengths_request, self._reads.requests[lengths])
+        connect(m, self._reads.words[lengths], jobs.lengths_words)
+        connect(m, jobs.job, core.job)
+        connect(m, jobs.heads, heads.heads)
+        connect(m, core.fetch, self._fetch.fetch)
+        m.d.comb += [
+            jobs.start.eq(self._queue.run),
+            jobs.descriptor.eq(unit.descriptor),
+            jobs.derived.eq(unit.derived),
+            heads.write_lse.eq(unit.descriptor.write_lse),
+            core.geometry.eq(unit.geometry),
+            self._fetch.hungry.eq(core.hungry),
+            self._fetch.loaded.eq(core.loaded),
+        ]
+
+    def _connect_reads(self, m: Module) -> None:
+        unit, core = self._unit, self._core
+        derived, descriptor = unit.derived, unit.descriptor
+        facts = {
+            "q": (derived.group, derived.row_bytes_e, derived.packed_q, descriptor.head_e),
+            "k": (1, derived.row_bytes_e, derived.packed_k, descriptor.head_e),
+            "v": (1, derived.row_bytes_f, derived.packed_v, descriptor.head_f),
+        }
+        for name, (group, row_bytes, packed, elements) in facts.items():
+            reader, client = self._readers[name], READERS.index(name)
+            connect(m, getattr(self._heads, name), reader.head)
+            connect(m, getattr(self._fetch, name), reader.block)
+            connect(m, reader.request, self._reads.requests[client])
+            connect(m, self._reads.words[client], reader.words)
+            connect(m, reader.output, getattr(core, name))
+            m.d.comb += [
+                reader.stride.eq(descriptor[name].row_stride),
+                reader.head_stride.eq(descriptor[name].head_stride),
+                reader.group.eq(group),
+                reader.row_bytes.eq(row_bytes),
+                reader.packed.eq(packed),
+                reader.elements.eq(elements),
+            ]
+        # While no queries are loaded nothing else is of use.
+        m.d.comb += self._reads.prefer.eq(Mux(core.hungry, 1 << READERS.index("q"), 0))
+
+    def _connect_writes(self, m: Module) -> None:
+        unit, core, heads = self._unit, self._core, self._heads
+        derived, descriptor = unit.derived, unit.descriptor
+        facts = {
+            "o": (derived.row_bytes_o, derived.packed_o, descriptor.head_f),
+            "lse": (LSE_BYTES, derived.packed_lse, LSE_BEAT),
+        }
+        for name, (row_bytes, packed, elements) in facts.items():
+            writer, owed, client = self._writers[name], self._owed[name], WRITERS.index(name)
+            connect(m, getattr(heads, name), writer.head)
+            connect(m, getattr(heads, f"{name}_rows"), writer.rows)
+            connect(m, writer.request, self._writes.requests[client])
+            connect(m, writer.words, self._writes.words[client])
+            wanted = descriptor.write_lse if name == "lse" else 1
+            m.d.comb += [
+                writer.stride.eq(descriptor[name].row_stride),
+                writer.head_stride.eq(descriptor[name].head_stride),
+                writer.group.eq(derived.group),
+                writer.row_bytes.eq(row_bytes),
+                writer.packed.eq(packed),
+                writer.elements.eq(elements),
+                owed.add.eq(heads.heads.valid & heads.heads.ready & wanted),
+                owed.rows.eq(heads.heads.payload.queries),
+                owed.pay.eq(writer.asked),
+            ]
+        o, lse = self._writers["o"].values, self._writers["lse"].values
+        m.d.comb += [
+            o.valid.eq(core.o.valid),
+            o.payload.elements.eq(core.o.payload.data),
+            o.payload.last.eq(core.o.payload.last),
+            core.o.ready.eq(o.ready),
+            lse.valid.eq(core.lse.valid & descriptor.write_lse),
+            lse.payload.elements.eq(lse_record(core.lse.payload)),
+            lse.payload.last.eq(1),
+            core.lse.ready.eq(lse.ready | ~descriptor.write_lse),
+        ]
+
+    def _connect_counters(self, m: Module) -> None:
+        queue, core, traffic, snapshot = self._queue, self._core, self._traffic, self._snapshot
+        clear = self._registers.clear_counters | queue.clear_counters
+        m.d.comb += [
+            core.active.eq(queue.working),
+            core.clear.eq(clear),
+            traffic.clear.eq(clear),
+            traffic.read.eq(self._reads.taken),
+            traffic.written.eq(self._writes.taken),
+            traffic.read_wait.eq(self._reads.waiting),
+            traffic.write_wait.eq(self._writes.waiting),
+            traffic.descriptor.eq(queue.capture),
+            traffic.job.eq(core.job.valid & core.job.ready),
+            traffic.group.eq(self._unit.derived.group),
+            traffic.poisoned_row.eq(core.poisoned_row),
+            snapshot.capture.eq(queue.capture),
+            snapshot.counters.eq(Cat(core.counters, traffic.counters)),
+            self.active.eq(queue.working),
+            self.cause.eq(core.cause),
+            self.value_busy.eq(core.value_busy),
+        ]

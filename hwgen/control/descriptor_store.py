@@ -1,0 +1,95 @@
+"""Keeps a descriptor's fields as its words arrive."""
+
+from amaranth.hdl import Cat, Module, Signal, unsigned
+from amaranth.lib import stream
+from amaranth.lib.wiring import In, Out
+from amaranth.utils import ceil_log2
+
+from hwgen.control.descriptor import DESCRIPTOR_BYTES, FORMAT_CODES, MAGIC, PLACES, STRIDES, TENSORS
+from hwgen.control.descriptor_layout import descriptor_layout
+from hwgen.params import Params
+from hwgen.part import Part
+
+WORDS = DESCRIPTOR_BYTES // 4
+"""32-bit words in a descriptor."""
+
+
+class DescriptorStore(Part):
+    """Takes a descriptor's bus words and keeps of each field what the machine needs.
+
+    Latency 1 cycle, throughput 1 word a cycle.
+
+    Members: start (forget what came so far, take a descriptor); words; descriptor; stray (a bit for each 32-bit word:
+    it has another value than the only valid one, or one that does not fit what is kept of it); full (the last word was
+    taken in the cycle before).
+    """
+
+    def __init__(self, params: Params) -> None:
+        self._params = params
+        super().__init__(
+            {
+                "start": In(1),
+                "words": In(stream.Signature(unsigned(params.config.bus_bits))),
+                "descriptor": Out(descriptor_layout(params)),
+                "stray": Out(WORDS),
+                "full": Out(1),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        lanes = self._params.config.bus_bits // 32
+        last = WORDS // lanes - 1
+        place, collecting, taken = Signal(ceil_log2(last + 1)), Signal(), Signal()
+        m.d.comb += [self.words.ready.eq(collecting), taken.eq(collecting & self.words.valid)]
+        m.d.sync += self.full.eq(taken & (place == last) & ~self.start)
+        with m.If(self.start):
+            m.d.sync += [place.eq(0), collecting.eq(1)]
+        with m.Elif(taken):
+            m.d.sync += place.eq(place + 1)
+            with m.If(place == last):
+                m.d.sync += collecting.eq(0)
+        kept = self._kept()
+        constant = self._constant()
+        for i in range(last + 1):
+            with m.If(taken & (place == i)):
+                for lane in range(lanes):
+                    index = i * lanes + lane
+                    word = self.words.payload.word_select(lane, 32)
+                    if index in kept:
+                        target = kept[index]
+                        rest = word[len(target) :]
+                        # What is left out has to be the sign, or zero.
+                        sign = target.shape().signed and len(target) < 32
+                        fill = word[len(target) - 1].replicate(len(rest)) if sign else 0
+                        m.d.sync += [target.eq(word), self.stray[index].eq(rest != fill)]
+                    else:
+                        m.d.sync += self.stray[index].eq(word != constant.get(index, 0))
+        return m
+
+    def _constant(self) -> dict[int, int]:
+        """Words of which only one value is valid, other than zero."""
+        c = self._params.config
+        formats = FORMAT_CODES[c.in_format] | FORMAT_CODES[c.out_format] << PLACES["out_format"].low
+        return {word_of("magic"): MAGIC, word_of("in_format"): formats}
+
+    def _kept(self):
+        """Where words are kept."""
+        d = self.descriptor
+        names = [name for name in descriptor_layout(self._params).members if name in PLACES]
+        kept = {word_of(name): d[name].as_value() if hasattr(d[name], "as_value") else d[name] for name in names}
+        kept[word_of("causal")] = Cat(d.causal, d.write_lse, d.key_lengths)
+        wide = {word_of("key_lengths_address"): d.key_lengths_address}
+        for name in TENSORS:
+            wide[word_of(f"{name}_address")] = d[name].address
+            for i, dimension in enumerate(STRIDES):
+                wide[word_of(f"{name}_strides", i)] = d[name][f"{dimension}_stride"]
+        for index, target in wide.items():
+            kept |= {index: target[:32], index + 1: target[32:]}
+        return kept
+
+
+def word_of(name: str, i: int = 0) -> int:
+    """The 32-bit word in which a field, or value i of it, begins."""
+    place = PLACES[name]
+    return (place.offset + i * place.bits // 8) // 4

@@ -1,0 +1,141 @@
+"""Takes a descriptor in, checks it, and works out what holds for all its jobs."""
+
+from amaranth.hdl import Array, Cat, Module, Signal, unsigned
+from amaranth.lib import stream
+from amaranth.lib.wiring import In, Out, connect, flipped
+from amaranth.utils import ceil_log2
+
+from hwgen.control.derived_fields import DerivedFields
+from hwgen.control.descriptor import KEY_LENGTH_BYTES, LSE_BYTES, PLACES, TENSORS
+from hwgen.control.descriptor_layout import derived_layout, descriptor_layout
+from hwgen.control.descriptor_store import DescriptorStore, word_of
+from hwgen.control.faults import FAULT_BITS, Fault
+from hwgen.control.field_check import beyond, counts_of, field_rules
+from hwgen.control.head_group import HeadGroup
+from hwgen.control.job import geometry_layout
+from hwgen.control.tensor_check import TensorCheck
+from hwgen.params import Params
+from hwgen.part import Part, place
+
+OFFSET_BITS = 8
+
+
+class DescriptorUnit(Part):
+    """`(code, offset) = descriptor_rules.check(descriptor)`.
+
+    First every field is looked at, all at once; if they are fine, tensors and head groups are, side by side. `done`
+    comes behind the last word by 5 cycles and the longest of these checks: 17 cycles with one batch, one head and
+    L = S = 1024, never more than 61. Of several findings the first is searched a cycle each: up to 45 cycles if it is
+    a field's, 71 if not.
+
+    Members: start (take a descriptor, whatever the unit was doing); words; done (a pulse, once a start); code (Fault,
+    NONE if all is well) and offset (the byte of the field), which hold from `done` until the next start, and so do, if
+    all is well, descriptor, derived and geometry.
+    """
+
+    def __init__(self, params: Params) -> None:
+        self._params = params
+        super().__init__(
+            {
+                "start": In(1),
+                "words": In(stream.Signature(unsigned(params.config.bus_bits))),
+                "done": Out(1),
+                "code": Out(FAULT_BITS),
+                "offset": Out(OFFSET_BITS),
+                "descriptor": Out(descriptor_layout(params)),
+                "derived": Out(derived_layout(params)),
+                "geometry": Out(geometry_layout(params)),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        store, heads, derived = DescriptorStore(self._params), HeadGroup(self._params), DerivedFields(self._params)
+        checks = {name: TensorCheck(self._params, name in ("o", "lse")) for name in TENSORS}
+        for name, part in {"store": store, "head_group": heads, "derived_fields": derived}.items():
+            place(m, name, part)
+        for name, check in checks.items():
+            place(m, f"{name}_check", check)
+        connect(m, flipped(self.words), store.words)
+        m.d.comb += [
+            store.start.eq(self.start),
+            self.descriptor.eq(store.descriptor),
+            derived.descriptor.eq(store.descriptor),
+            derived.group.eq(heads.group),
+            derived.queries.eq(heads.job_queries),
+            derived.edge.eq(heads.edge),
+            self.derived.eq(derived.derived),
+            self.geometry.eq(derived.geometry),
+        ]
+        begin = Signal()
+        self._connect_checks(m, store, heads, derived, checks, begin)
+        busy = heads.busy | Cat(check.busy for check in checks.values()).any()
+        alone = field_rules(self._params, store.descriptor, store.stray)
+        self._judge(m, store.full, alone, self._extents(store, heads, checks), begin, busy)
+        return m
+
+    def _connect_checks(self, m: Module, store, heads, derived, checks, begin: Signal) -> None:
+        d = store.descriptor
+        m.d.comb += [
+            heads.start.eq(begin),
+            heads.query_heads.eq(d.query_heads),
+            heads.kv_heads.eq(d.kv_heads),
+            heads.queries.eq(d.queries),
+            heads.offset.eq(d.offset),
+        ]
+        lengths = derived.derived
+        row_bytes = (lengths.row_bytes_e, lengths.row_bytes_e, lengths.row_bytes_f, lengths.row_bytes_o, LSE_BYTES)
+        for (name, check), length in zip(checks.items(), row_bytes, strict=True):
+            count, rows = counts_of(name, d)
+            m.d.comb += [
+                check.start.eq(begin),
+                check.tensor.eq(d[name]),
+                check.batches.eq(d.batches),
+                check.heads.eq(count),
+                check.rows.eq(rows),
+                check.row_bytes.eq(length),
+                check.beyond.eq(beyond(name, self._params, store.stray)),
+            ]
+
+    def _extents(self, store, heads, checks):
+        """(fault, byte offset, condition) of what several fields show together, in the order of fields."""
+        d = store.descriptor
+        rules = [
+            (Fault.GROUP, PLACES["kv_heads"].offset, heads.uneven),
+            (Fault.DIMENSION, PLACES["queries"].offset, heads.crowded),
+        ]
+        for name, check in checks.items():
+            used, offset = d.write_lse if name == "lse" else 1, PLACES[f"{name}_address"].offset
+            rules.append((Fault.OVERFLOW, offset, used & check.overflow))
+            if name in ("o", "lse"):
+                rules.append((Fault.OVERLAP, offset, used & check.overlap))
+        address = d.key_lengths_address
+        end = (address + (d.batches * KEY_LENGTH_BYTES - 1).as_unsigned())[len(address) :].any()
+        lost = store.stray[word_of("key_lengths_address") + 1]
+        rules.append((Fault.OVERFLOW, PLACES["key_lengths_address"].offset, d.key_lengths & (end | lost)))
+        return rules
+
+    def _judge(self, m: Module, full, alone, together, begin: Signal, busy) -> None:
+        """Collect what is found in either way of looking, and search it for the first finding."""
+        rules = [*alone, *together]
+        found = Signal(max(len(alone), len(together)))
+        position = Signal(ceil_log2(len(rules)))
+        judging, waiting, calculated = Signal(), Signal(), Signal()
+        m.d.comb += begin.eq(judging & ~calculated & (found == 0) & ~self.start)
+        m.d.sync += self.done.eq(0)
+        with m.If(self.start):
+            m.d.sync += [judging.eq(0), waiting.eq(0)]
+        with m.Elif(full):
+            m.d.sync += [found.eq(Cat(wrong for *_, wrong in alone)), position.eq(0), judging.eq(1), calculated.eq(0)]
+        with m.Elif(judging & (found == 0)):
+            m.d.sync += [judging.eq(0), waiting.eq(~calculated), calculated.eq(1)]
+            m.d.sync += [self.done.eq(calculated), self.code.eq(Fault.NONE), self.offset.eq(0)]
+        with m.Elif(judging & found[0]):
+            codes, offsets = zip(*((fault, offset) for fault, offset, _ in rules), strict=True)
+            m.d.sync += [judging.eq(0), self.done.eq(1)]
+            m.d.sync += [self.code.eq(Array(codes)[position]), self.offset.eq(Array(offsets)[position])]
+        with m.Elif(judging):
+            m.d.sync += [found.eq(found.shift_right(1)), position.eq(position + 1)]
+        with m.Elif(waiting & ~busy):
+            m.d.sync += [found.eq(Cat(wrong for *_, wrong in together)), position.eq(len(alone))]
+            m.d.sync += [judging.eq(1), waiting.eq(0)]

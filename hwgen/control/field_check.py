@@ -1,0 +1,70 @@
+"""What a descriptor's fields show without arithmetic."""
+
+from amaranth.hdl import Cat
+
+from hwgen.control.descriptor import KEY_LENGTH_BYTES, LSE_BYTES, MAX_COUNT, PLACES, STRIDES, TENSORS
+from hwgen.control.descriptor_rules import MAX_LENGTH, MAX_OFFSET
+from hwgen.control.descriptor_store import WORDS, word_of
+from hwgen.control.faults import Fault
+from hwgen.params import Params
+
+
+def field_rules(params: Params, d, stray):
+    """(fault, byte offset, condition) in the order of fields, of a kept descriptor and its stray words."""
+    rules = {word_of(name): (fault, stray[word_of(name)] | wrong) for name, fault, wrong in _numbers(params, d)}
+    for i in range(PLACES["tail"].count):
+        rules[word_of("tail", i)] = (Fault.RESERVED, stray[word_of("tail", i)])
+    for index, wrong in _misaligned(params, d):
+        rules[index] = (Fault.ALIGNMENT, wrong)
+    assert all(0 <= index < WORDS for index in rules)
+    return [(fault, 4 * index, wrong) for index, (fault, wrong) in sorted(rules.items())]
+
+
+def _numbers(params: Params, d):
+    """Name of a one-word field, its fault, and what is wrong with it besides its stray bits."""
+    c = params.config
+    yield "magic", Fault.VERSION, 0
+    yield "causal", Fault.RESERVED, 0
+    yield "in_format", Fault.FORMAT, 0
+    limits = {"batches": MAX_COUNT, "query_heads": MAX_COUNT, "kv_heads": MAX_COUNT}
+    limits |= {"queries": MAX_LENGTH, "keys": MAX_LENGTH, "head_e": c.head_e, "head_f": c.head_f}
+    for name, limit in limits.items():
+        full = limit == (1 << len(d[name])) - 1
+        yield name, Fault.DIMENSION, (d[name] == 0) | (0 if full else d[name] > limit)
+    yield "scale_mantissa", Fault.SCALE, d.scale_mantissa == -(1 << c.scale_bits)
+    yield "scale_exponent", Fault.SCALE, 0
+    yield "offset", Fault.OFFSET, (d.offset > MAX_OFFSET) | (d.offset < -MAX_OFFSET)
+    yield "reserved", Fault.RESERVED, 0
+
+
+def _misaligned(params: Params, d):
+    """First word of an address or stride, and whether it is used and no multiple of its element."""
+    read, written = params.input.bits // 8, params.output.bits // 8
+    sizes = dict(zip(TENSORS, (read, read, read, written, LSE_BYTES), strict=True))
+    for name, size in sizes.items():
+        used = d.write_lse if name == "lse" else 1
+        heads, rows = counts_of(name, d)
+        tensor = d[name]
+        yield word_of(f"{name}_address"), used & low_bits(tensor.address, size)
+        for i, (dimension, count) in enumerate(zip(STRIDES, (d.batches, heads, rows), strict=True)):
+            yield (
+                word_of(f"{name}_strides", i),
+                used & (count != 1) & low_bits(tensor[f"{dimension}_stride"], size),
+            )
+    yield word_of("key_lengths_address"), d.key_lengths & low_bits(d.key_lengths_address, KEY_LENGTH_BYTES)
+
+
+def low_bits(value, size: int):
+    """Whether a number is no multiple of `size`, a power of two."""
+    return value[: size.bit_length() - 1].any()
+
+
+def counts_of(name: str, d):
+    """Heads and rows of a tensor."""
+    return (d.kv_heads, d.keys) if name in ("k", "v") else (d.query_heads, d.queries)
+
+
+def beyond(name: str, params: Params, stray):
+    """Whether a tensor's address and strides of batch, head and row have bits above the address width."""
+    first = [word_of(f"{name}_address"), *(word_of(f"{name}_strides", i) for i in range(len(STRIDES)))]
+    return Cat(stray[index + 1] for index in first)

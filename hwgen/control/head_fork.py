@@ -1,0 +1,66 @@
+"""Hands a job's addresses to all who read or write its rows."""
+
+from amaranth.hdl import Module, Mux, Signal, unsigned
+from amaranth.lib import stream
+from amaranth.lib.fifo import SyncFIFOBuffered
+from amaranth.lib.wiring import In, Out
+
+from hwgen.control.descriptor import TENSORS
+from hwgen.control.job_walker import heads_layout
+from hwgen.params import LENGTH_BITS, QUERY_BITS, Params
+from hwgen.part import Part
+
+DEPTH = 4
+WRITTEN = ("o", "lse")
+
+
+class HeadFork(Part):
+    """One stream of jobs' places in; for each tensor a stream of addresses out, for those written one of row numbers
+    too, each with a queue of its own so that each goes at its own pace. LSE gets nothing unless `write_lse` is set."""
+
+    def __init__(self, params: Params) -> None:
+        address = stream.Signature(unsigned(params.config.address_bits))
+        rows = stream.Signature(unsigned(QUERY_BITS))
+        super().__init__(
+            {"heads": In(stream.Signature(heads_layout(params))), "write_lse": In(1)}
+            | {name: Out(address) for name in TENSORS}
+            | {f"{name}_rows": Out(rows) for name in WRITTEN}
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        heads = self.heads.payload
+        outputs = {name: (getattr(self, name), heads[name]) for name in TENSORS}
+        outputs |= {f"{name}_rows": (getattr(self, f"{name}_rows"), heads.queries) for name in WRITTEN}
+        queues = {name: SyncFIFOBuffered(width=len(value), depth=DEPTH) for name, (_, value) in outputs.items()}
+        ready = None
+        for queue in queues.values():
+            ready = queue.w_rdy if ready is None else ready & queue.w_rdy
+        m.d.comb += self.heads.ready.eq(ready)
+        for name, (output, value) in outputs.items():
+            queue = queues[name]
+            m.submodules[f"queue_{name}"] = queue
+            wanted = self.write_lse if name.startswith("lse") else 1
+            m.d.comb += [
+                queue.w_data.eq(value),
+                queue.w_en.eq(self.heads.valid & ready & wanted),
+                output.payload.eq(queue.r_data),
+                output.valid.eq(queue.r_rdy),
+                queue.r_en.eq(output.ready),
+            ]
+        return m
+
+
+class RowsOwed(Part):
+    """Counts rows that were promised and not asked for yet: `add` adds `rows`, `pay` is taken off; `none` is left."""
+
+    def __init__(self) -> None:
+        super().__init__({"add": In(1), "rows": In(QUERY_BITS), "pay": In(LENGTH_BITS), "none": Out(1)})
+
+    def elaborate(self, platform):
+        m = Module()
+        # All jobs in the queues may be of the largest size.
+        owed = Signal(QUERY_BITS + (DEPTH + 2).bit_length())
+        m.d.comb += self.none.eq(owed == 0)
+        m.d.sync += owed.eq(owed + Mux(self.add, self.rows, 0) - self.pay)
+        return m

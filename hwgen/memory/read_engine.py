@@ -1,0 +1,152 @@
+"""Brings what its clients ask for from memory."""
+
+from functools import reduce
+from operator import or_
+
+from amaranth.hdl import Cat, Module, Mux, Signal, unsigned
+from amaranth.lib import stream
+from amaranth.lib.wiring import In, Out, connect, flipped
+
+from hwgen.control.faults import Fault
+from hwgen.errors import ConfigError
+from hwgen.memory.arbiter import RoundRobin
+from hwgen.memory.axi import Response, burst_layout, fault_layout, read_layout, request_layout
+from hwgen.memory.read_client import ReadClient
+from hwgen.memory.read_tracker import ReadTracker
+from hwgen.params import Params
+from hwgen.part import Part, place
+
+
+class ReadEngine(Part):
+    """`words[i]` = every bus word that `requests[i]` touch, in order, for clients with queues of `depths[i]` words.
+
+    A burst is issued when its client's queue has room for all of it and fewer than `outstanding` bursts are in flight,
+    one client after the other. So R is always ready. All reads have one ID and are answered in order.
+
+    Latency REQUEST_LATENCY cycles from a request to its AR, WORD_LATENCY from R to `words`; throughput 1 burst and
+    1 word a cycle.
+
+    Members
+    -------
+    requests, words: of each client
+    prefer:  clients that are served before all others: while one of them asks for something, nobody else is served
+    ar, r:   the bus
+    flush:   issues nothing more (an AR that is offered stays), forgets requests and words, those that come in the
+             meantime and those that are in flight; goes on by itself until the latter have come
+    idle:    nothing is asked for, in flight or waiting to be taken
+    fault:   READ_RESPONSE or READ_LAST, a cycle behind the beat; not while words are being forgotten. A burst ends with
+             RLAST; words that come too many are dropped
+    taken:   a word came for this client, a cycle ago
+    waiting: a cycle ago a burst was in flight and no word came
+    """
+
+    REQUEST_LATENCY = 5
+    WORD_LATENCY = 4
+
+    def __init__(self, params: Params, depths: tuple[int, ...]) -> None:
+        if min(depths) < params.config.burst_beats:
+            raise ConfigError(f"a queue must hold a burst of {params.config.burst_beats} words, not {min(depths)!r}")
+        self._params, self._depths = params, depths
+        clients, word = len(depths), unsigned(params.config.bus_bits)
+        super().__init__(
+            {
+                "requests": In(stream.Signature(request_layout(params))).array(clients),
+                "words": Out(stream.Signature(word)).array(clients),
+                "prefer": In(clients),
+                "ar": Out(stream.Signature(burst_layout(params))),
+                "r": In(stream.Signature(read_layout(params))),
+                "flush": In(1),
+                "idle": Out(1),
+                "fault": Out(fault_layout(params)),
+                "taken": Out(clients),
+                "waiting": Out(1),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        self._clients = [ReadClient(self._params, depth) for depth in self._depths]
+        self._tracker = tracker = ReadTracker(self._params, len(self._depths))
+        for i, client in enumerate(self._clients):
+            place(m, f"client_{i}", client)
+        place(m, "tracker", tracker)
+        # A flush lasts until nothing is in flight.
+        drop, rest = Signal(), Signal()
+        m.d.comb += [
+            drop.eq(self.flush | rest),
+            self.idle.eq(~tracker.busy & ~self.taken.any() & Cat(client.empty for client in self._clients).all()),
+        ]
+        m.d.sync += rest.eq(drop & tracker.busy)
+        self._issue(m, drop)
+        self._receive(m, drop)
+        for i, client in enumerate(self._clients):
+            connect(m, flipped(self.requests[i]), client.request)
+            m.d.comb += [
+                client.clear.eq(drop),
+                self.words[i].valid.eq(client.words.valid & ~drop),
+                self.words[i].payload.eq(client.words.payload),
+                client.words.ready.eq(self.words[i].ready),
+            ]
+        return m
+
+    def _issue(self, m: Module, drop: Signal) -> None:
+        """From the clients' offers to AR: one is chosen in a cycle, and moved in the next."""
+        tracker, clients = self._tracker, self._clients
+        arbiter = RoundRobin(len(clients))
+        place(m, "arbiter", arbiter)
+        layout = burst_layout(self._params)
+        prefer, chosen = Signal.like(self.prefer), Signal.like(self.prefer)
+        offers, held = Signal.like(self.prefer), Signal()
+        offered, burst = Signal(), Signal(layout, reset_less=True)
+        free, issue, moved, some = Signal(), Signal(), Signal(layout), Signal()
+        chosen_clients = list(zip(chosen, clients, strict=True))
+        bursts = [Mux(bit, client.burst.payload.as_value(), 0) for bit, client in chosen_clients]
+        m.d.sync += prefer.eq(self.prefer)
+        m.d.comb += [
+            # An offer that is being moved is no longer there to be chosen, but the next one may be.
+            offers.eq(Cat(Mux(bit, client.more, client.burst.valid) for bit, client in chosen_clients)),
+            held.eq((prefer & Cat(client.asking for client in clients)).any()),
+            arbiter.request.eq(Mux(held, offers & prefer, offers)),
+            arbiter.advance.eq(issue | ~some),
+            free.eq(~offered | self.ar.ready),
+            issue.eq(some & free & tracker.room & ~drop),
+            moved.as_value().eq(reduce(or_, bursts)),
+            tracker.issue.eq(issue),
+            tracker.burst.eq(moved),
+            tracker.client.eq(reduce(or_, (Mux(bit, i, 0) for i, bit in enumerate(chosen)))),
+            self.ar.valid.eq(offered),
+            self.ar.payload.eq(burst),
+        ]
+        for bit, client in chosen_clients:
+            m.d.comb += client.burst.ready.eq(bit & issue)
+        with m.If(free):
+            m.d.sync += [offered.eq(issue), burst.eq(moved)]
+        with m.If(drop):
+            m.d.sync += [chosen.eq(0), some.eq(0)]
+        with m.Elif(arbiter.advance):
+            m.d.sync += [chosen.eq(arbiter.grant), some.eq(arbiter.request.any())]
+
+    def _receive(self, m: Module, drop: Signal) -> None:
+        """From R to the queues, with all that is counted and checked on the way."""
+        tracker, r = self._tracker, self.r.payload
+        beat, bad, wrong = Signal(), Signal(), Signal()
+        m.d.comb += [
+            self.r.ready.eq(1),
+            tracker.beat.eq(self.r.valid),
+            tracker.last.eq(r.last),
+            beat.eq(self.r.valid & tracker.known & ~drop),
+            bad.eq(r.response >= Response.SLVERR),
+            wrong.eq((r.last != tracker.final) & ~tracker.extra),
+        ]
+        word = Signal.like(r.data, reset_less=True)
+        owners = Cat(tracker.owner == i for i in range(len(self._clients)))
+        m.d.sync += [
+            word.eq(r.data),
+            self.taken.eq(Mux(beat & ~tracker.extra, owners, 0)),
+            self.waiting.eq(tracker.busy & ~self.r.valid),
+            self.fault.valid.eq(beat & (bad | wrong)),
+            self.fault.code.eq(Mux(bad, Fault.READ_RESPONSE, Fault.READ_LAST)),
+            self.fault.address.eq(tracker.address),
+        ]
+        for taken, client in zip(self.taken, self._clients, strict=True):
+            m.d.comb += [client.write.eq(taken), client.data.eq(word)]

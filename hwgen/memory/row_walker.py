@@ -1,0 +1,148 @@
+"""Turns blocks of rows into the memory requests that bring or take them."""
+
+from amaranth.hdl import Module, Mux, Signal, unsigned
+from amaranth.lib import data, stream
+from amaranth.lib.wiring import In, Out
+from amaranth.utils import ceil_log2
+
+from hwgen.memory.axi import BYTE_COUNT_BITS, request_layout
+from hwgen.params import GROUP_BITS, LENGTH_BITS, QUERY_BITS, Params
+from hwgen.part import Part
+
+ROW_BYTES_BITS = 16
+
+
+def row_block_layout() -> data.StructLayout:
+    """The next `rows` rows of a job, maybe none.
+
+    rewind: they start at the job's first row again, else behind the block before
+    last:   no block of the job follows
+    """
+    return data.StructLayout({"rows": unsigned(QUERY_BITS), "rewind": unsigned(1), "last": unsigned(1)})
+
+
+def run_layout(params: Params) -> data.StructLayout:
+    """`rows` rows back to back, the first one from byte `offset` of its bus word on."""
+    return data.StructLayout({"offset": unsigned(ceil_log2(params.bus_bytes)), "rows": unsigned(LENGTH_BITS)})
+
+
+class RowWalker(Part):
+    """One head address a job and its blocks in, a request and a run a row out, or a block if rows are packed.
+
+    Row i of a job lies at `head + (i // group) stride + (i % group) head_stride`; if `packed` is set (only with
+    group = 1) at `head + i row_bytes`, and a block is one request. A block of no rows asks for nothing.
+
+    Latency 2 cycles from a block to its first request, one more in the first block of a job, and one more for every
+    binary digit of `row_bytes` if packed. Throughput a row in 2 cycles and 2 cycles more a block, another one a job.
+
+    Members: head; block; stride, head_stride, group, row_bytes, packed (constant while there is work); request; run.
+    """
+
+    def __init__(self, params: Params) -> None:
+        self._params = params
+        address = unsigned(params.config.address_bits)
+        super().__init__(
+            {
+                "head": In(stream.Signature(address)),
+                "block": In(stream.Signature(row_block_layout())),
+                "stride": In(address),
+                "head_stride": In(address),
+                "group": In(unsigned(GROUP_BITS)),
+                "row_bytes": In(unsigned(ROW_BYTES_BITS)),
+                "packed": In(1),
+                "request": Out(stream.Signature(request_layout(params))),
+                "run": Out(stream.Signature(run_layout(params))),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        address_bits = self._params.config.address_bits
+        # Where the job's tensor, the current position and the current row begin; what is added next.
+        self._base, self._position, self._row = Signal(address_bits), Signal(address_bits), Signal(address_bits)
+        self._from, self._step = Signal(address_bits), Signal(address_bits)
+        self._member, self._member_last = Signal(GROUP_BITS), Signal()
+        self._left, self._last = Signal(QUERY_BITS), Signal()
+        self._bytes, self._factor = Signal(BYTE_COUNT_BITS), Signal(ROW_BYTES_BITS)
+        self._multiple = Signal(BYTE_COUNT_BITS)
+        group_last = Signal(GROUP_BITS)
+        m.d.sync += group_last.eq(self.group - 1)
+        m.d.comb += self._member_last.eq(self._member == group_last)
+        for output in (self.request, self.run):
+            with m.If(output.ready):
+                m.d.sync += output.valid.eq(0)
+        with m.FSM():
+            with m.State("JOB"):
+                m.d.comb += self.head.ready.eq(1)
+                m.d.sync += self._base.eq(self.head.payload)
+                self._rewind(m, self.head.payload)
+                with m.If(self.head.valid):
+                    m.next = "BLOCK"
+            with m.State("BLOCK"):
+                self._begin(m)
+            with m.State("MULTIPLY"):
+                m.d.sync += [self._factor.eq(self._factor >> 1), self._multiple.eq(self._multiple.shift_left(1))]
+                with m.If(self._factor[0]):
+                    m.d.sync += self._bytes.eq(self._bytes + self._multiple)
+                with m.If(self._factor[1:] == 0):
+                    m.next = "ROW"
+            with m.State("ROW"):
+                self._issue(m)
+            with m.State("STEP"):
+                self._advance(m)
+                m.next = "ROW"
+        return m
+
+    def _rewind(self, m: Module, address) -> None:
+        m.d.sync += [self._position.eq(address), self._row.eq(address), self._member.eq(0)]
+
+    def _begin(self, m: Module) -> None:
+        """Take a block; the bytes of a packed one are found a binary digit a cycle."""
+        block = self.block.payload
+        m.d.comb += self.block.ready.eq(1)
+        m.d.sync += [
+            self._left.eq(block.rows),
+            self._last.eq(block.last),
+            self._bytes.eq(Mux(self.packed, 0, self.row_bytes)),
+            self._multiple.eq(block.rows),
+            self._factor.eq(self.row_bytes),
+        ]
+        with m.If(self.block.valid):
+            with m.If(block.rewind):
+                self._rewind(m, self._base)
+            m.next = "ROW"
+            with m.If(self.packed):
+                m.next = "MULTIPLY"
+
+    def _issue(self, m: Module) -> None:
+        """Offer a row or a packed block once both outputs are free, or end the block."""
+        request, run = self.request, self.run
+        free = (~request.valid | request.ready) & (~run.valid | run.ready)
+        with m.If(self._left == 0):
+            m.next = "BLOCK"
+            with m.If(self._last):
+                m.next = "JOB"
+        with m.Elif(free):
+            m.d.sync += [
+                request.payload.address.eq(self._row),
+                request.payload.bytes.eq(self._bytes),
+                run.payload.offset.eq(self._row[: ceil_log2(self._params.bus_bytes)]),
+                run.payload.rows.eq(Mux(self.packed, self._left, 1)),
+                self._from.eq(Mux(self._member_last, self._position, self._row)),
+                self._step.eq(Mux(self.packed, self._bytes, Mux(self._member_last, self.stride, self.head_stride))),
+                request.valid.eq(1),
+                run.valid.eq(1),
+            ]
+            m.next = "STEP"
+
+    def _advance(self, m: Module) -> None:
+        """The adder has a cycle of its own."""
+        following = Signal.like(self._row)
+        m.d.comb += following.eq(self._from + self._step)
+        m.d.sync += [
+            self._row.eq(following),
+            self._left.eq(Mux(self.packed, 0, self._left - 1)),
+            self._member.eq(Mux(self._member_last, 0, self._member + 1)),
+        ]
+        with m.If(self._member_last):
+            m.d.sync += self._position.eq(following)

@@ -1,0 +1,72 @@
+"""Writes the rows of a tensor."""
+
+from amaranth.hdl import Module, Mux, unsigned
+from amaranth.lib import stream
+from amaranth.lib.wiring import In, Out, connect, flipped
+
+from hwgen.memory.axi import request_layout, word_layout
+from hwgen.memory.row_packer import RowPacker, values_layout
+from hwgen.memory.row_walker import ROW_BYTES_BITS, RowWalker
+from hwgen.params import GROUP_BITS, LENGTH_BITS, QUERY_BITS, Params
+from hwgen.part import Part, place
+
+
+class RowWriter(Part):
+    """From rows of `beat` elements of `element_bits` bits to the words and the requests of the write engine; `limit` is
+    the largest number of elements. A job whose rows are packed is one request, else each of its rows is.
+
+    Latency and throughput are those of RowPacker.
+
+    Members: head, rows (a job's base address and how many rows it has); stride, head_stride, group, row_bytes, packed,
+    elements (constant while there is work); values; request, words (the write engine's); asked (so many rows are in the
+    request that is taken in this cycle).
+    """
+
+    def __init__(self, params: Params, element_bits: int, beat: int, limit: int) -> None:
+        self._params, self._shape = params, (element_bits, beat, limit)
+        address = unsigned(params.config.address_bits)
+        super().__init__(
+            {
+                "head": In(stream.Signature(address)),
+                "rows": In(stream.Signature(unsigned(QUERY_BITS))),
+                "stride": In(address),
+                "head_stride": In(address),
+                "group": In(GROUP_BITS),
+                "row_bytes": In(ROW_BYTES_BITS),
+                "packed": In(1),
+                "elements": In(range(limit + 1)),
+                "values": In(stream.Signature(values_layout(element_bits, beat))),
+                "request": Out(stream.Signature(request_layout(params))),
+                "words": Out(stream.Signature(word_layout(params))),
+                "asked": Out(LENGTH_BITS),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        walker = RowWalker(self._params)
+        packer = RowPacker(self._params.config.bus_bits, *self._shape)
+        place(m, "walker", walker)
+        place(m, "packer", packer)
+        connect(m, flipped(self.head), walker.head)
+        connect(m, walker.request, flipped(self.request))
+        connect(m, flipped(self.values), packer.values)
+        connect(m, packer.words, flipped(self.words))
+        for name in ("stride", "head_stride", "group", "row_bytes", "packed"):
+            m.d.comb += getattr(walker, name).eq(getattr(self, name))
+        m.d.comb += [
+            # A job is one block.
+            walker.block.valid.eq(self.rows.valid),
+            walker.block.payload.rows.eq(self.rows.payload),
+            walker.block.payload.rewind.eq(0),
+            walker.block.payload.last.eq(1),
+            self.rows.ready.eq(walker.block.ready),
+            packer.elements.eq(self.elements),
+            packer.run.valid.eq(walker.run.valid),
+            packer.run.payload.offset.eq(walker.run.payload.offset),
+            packer.run.payload.rows.eq(walker.run.payload.rows),
+            walker.run.ready.eq(packer.run.ready),
+            # The walker's next run comes behind its next request.
+            self.asked.eq(Mux(self.request.valid & self.request.ready, walker.run.payload.rows, 0)),
+        ]
+        return m

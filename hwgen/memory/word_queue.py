@@ -1,0 +1,69 @@
+"""A queue of bus words in block memory."""
+
+from amaranth.hdl import Module, Mux, Signal, unsigned
+from amaranth.lib import stream
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+
+from hwgen.part import Part
+
+
+class WordQueue(Part):
+    """A queue of `depth` words of `width` bits, with two registers behind its memory: the output is one of them.
+
+    Latency LATENCY cycles; throughput 1.
+
+    Members
+    -------
+    input, output: words
+    clear:         forgets all words, also the one that comes in this cycle
+    freed:         a place has become free
+    empty:         no word in the memory or in the registers
+    """
+
+    LATENCY = 3
+
+    def __init__(self, width: int, depth: int) -> None:
+        self._width, self._depth = width, depth
+        super().__init__(
+            {
+                "input": In(stream.Signature(unsigned(width))),
+                "output": Out(stream.Signature(unsigned(width))),
+                "clear": In(1),
+                "freed": Out(1),
+                "empty": Out(1),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.memory = memory = Memory(shape=unsigned(self._width), depth=self._depth, init=[])
+        write, read = memory.write_port(), memory.read_port(domain="sync")
+        used, head, tail = Signal(range(self._depth + 1)), Signal(range(self._depth)), Signal(range(self._depth))
+        # The word that the memory has read, and the one that is offered.
+        found, offered, word = Signal(), Signal(), Signal(self._width, reset_less=True)
+        move = Signal()
+        m.d.comb += [
+            self.input.ready.eq(used != self._depth),
+            write.en.eq(self.input.valid & self.input.ready),
+            write.addr.eq(tail),
+            write.data.eq(self.input.payload),
+            move.eq(~offered | self.output.ready),
+            read.en.eq((used != 0) & (~found | move)),
+            read.addr.eq(head),
+            self.freed.eq(read.en),
+            self.output.valid.eq(offered),
+            self.output.payload.eq(word),
+            self.empty.eq((used == 0) & ~found & ~offered),
+        ]
+        with m.If(move):
+            m.d.sync += [offered.eq(found), word.eq(read.data)]
+        m.d.sync += found.eq(read.en | (found & ~move))
+        with m.If(write.en != read.en):
+            m.d.sync += used.eq(Mux(write.en, used + 1, used - 1))
+        for enable, address in ((write.en, tail), (read.en, head)):
+            with m.If(enable):
+                m.d.sync += address.eq(Mux(address == self._depth - 1, 0, address + 1))
+        with m.If(self.clear):
+            m.d.sync += [signal.eq(0) for signal in (used, head, tail, found, offered)]
+        return m

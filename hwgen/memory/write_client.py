@@ -1,0 +1,75 @@
+"""One client's side of the write engine: its requests as bursts, its words in a queue."""
+
+from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.lib import stream
+from amaranth.lib.fifo import SyncFIFOBuffered
+from amaranth.lib.wiring import In, Out, connect, flipped
+
+from hwgen.memory.axi import burst_layout, request_layout, word_layout
+from hwgen.memory.bursts import BurstSplitter
+from hwgen.params import Params
+from hwgen.part import Part, place
+
+LEAST_WORDS = 16
+"""Words to hold at least, so that even the shortest bursts hide the cycles between a word and its way out."""
+
+
+class WriteClient(Part):
+    """Offers a burst once all its words are queued.
+
+    Latency 2 cycles from a burst's last word to its offer; throughput 1 word a cycle and a burst in 2 cycles.
+
+    Members: request; words (exactly those that the requests touch); burst; queued (the words of taken bursts, in
+    order, always there); flush (forget all requests and all words of bursts not taken; new ones are swallowed);
+    drop (with flush: the words of taken bursts have left); empty (no request and no word is held).
+    """
+
+    def __init__(self, params: Params) -> None:
+        self._params = params
+        super().__init__(
+            {
+                "request": In(stream.Signature(request_layout(params))),
+                "words": In(stream.Signature(word_layout(params))),
+                "burst": Out(stream.Signature(burst_layout(params))),
+                "queued": Out(stream.Signature(word_layout(params))),
+                "flush": In(1),
+                "drop": In(1),
+                "empty": Out(1),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        words, burst = self.words, self.burst
+        depth = max(2 * self._params.config.burst_beats, LEAST_WORDS)
+        # One more than the memory holds waits in its output.
+        m.submodules.queue = queue = SyncFIFOBuffered(width=len(Cat(words.payload)), depth=depth + 1)
+        splitter = BurstSplitter(self._params)
+        place(m, "splitter", splitter)
+        connect(m, flipped(self.request), splitter.input)
+        found = splitter.output
+        # Words in the queue that belong to no taken burst.
+        spare, written, taken = Signal(range(depth + 2)), Signal(), Signal()
+        m.d.comb += [
+            queue.w_data.eq(words.payload),
+            queue.w_en.eq(words.valid & ~self.flush),
+            words.ready.eq(queue.w_rdy),
+            written.eq(queue.w_en & queue.w_rdy),
+            self.queued.payload.eq(queue.r_data),
+            self.queued.valid.eq(queue.r_rdy),
+            queue.r_en.eq(self.queued.ready | self.drop),
+            burst.payload.address.eq(found.payload.address),
+            burst.payload.length.eq(found.payload.length),
+            taken.eq(burst.valid & burst.ready),
+            found.ready.eq(taken),
+            splitter.clear.eq(self.flush),
+            self.empty.eq(splitter.empty & (queue.level == 0)),
+        ]
+        # A burst is compared with the words in a cycle of its own, so none is offered in the cycle after another.
+        m.d.sync += [
+            spare.eq(spare + written - Mux(taken, burst.payload.length + 1, 0)),
+            burst.valid.eq(found.valid & (spare > burst.payload.length) & ~taken),
+        ]
+        with m.If(self.flush):
+            m.d.sync += [spare.eq(0), burst.valid.eq(0)]
+        return m

@@ -1,0 +1,162 @@
+"""The AXI write master."""
+
+from functools import reduce
+from operator import or_
+
+from amaranth.hdl import Cat, Module, Mux, Signal, unsigned
+from amaranth.lib import data, stream
+from amaranth.lib.fifo import SyncFIFOBuffered
+from amaranth.lib.wiring import In, Out, connect, flipped
+
+from hwgen.control.faults import Fault
+from hwgen.memory.arbiter import RoundRobin
+from hwgen.memory.axi import Response, burst_layout, fault_layout, request_layout, word_layout, write_layout
+from hwgen.memory.write_client import WriteClient
+from hwgen.params import Params
+from hwgen.part import Part, place
+
+
+class WriteEngine(Part):
+    """Writes the words of each client's requests in bursts; one AXI ID, clients take turns burst by burst.
+
+    A burst's address is offered when all its words are queued, and before its first word is: words follow without a
+    pause, and whatever has begun on the bus ends without any help of a client. At most `outstanding` bursts wait for
+    their response. Throughput 1 word a cycle; a client gets a burst in 2 cycles.
+
+    Members
+    -------
+    requests, words: a pair a client; the words are exactly those that its requests touch, in order
+    aw, w, b:        the bus; a response is always taken
+    flush:           forget what has not been offered and swallow what clients send; goes on by itself until `idle`
+    idle:            no request and no word is held, all responses have come and their faults are told
+    fault:           pulse behind a response that is an error; the address is that of its burst
+    taken:           pulse for each word of a client that the bus takes
+    waiting:         the bus does not take what it is offered
+    """
+
+    def __init__(self, params: Params, clients: int) -> None:
+        self._params, self._count = params, clients
+        super().__init__(
+            {
+                "requests": In(stream.Signature(request_layout(params))).array(clients),
+                "words": In(stream.Signature(word_layout(params))).array(clients),
+                "aw": Out(stream.Signature(burst_layout(params))),
+                "w": Out(stream.Signature(write_layout(params))),
+                "b": In(stream.Signature(data.StructLayout({"response": 2}))),
+                "flush": In(1),
+                "idle": Out(1),
+                "fault": Out(fault_layout(params)),
+                "taken": Out(clients),
+                "waiting": Out(1),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        p = self._params
+        self._clients = [WriteClient(p) for _ in range(self._count)]
+        self._order = data.StructLayout({"owner": unsigned(self._count), "length": unsigned(8)})
+        # A place more than bursts in flight: the one in a queue's output.
+        depth = p.config.outstanding + 1
+        self._orders = SyncFIFOBuffered(width=self._order.size, depth=depth)
+        self._addresses = SyncFIFOBuffered(width=p.config.address_bits, depth=depth)
+        m.submodules.orders, m.submodules.addresses = self._orders, self._addresses
+        # A flush lasts until nothing is left.
+        drop, rest = Signal(), Signal()
+        self._in_flight = Signal(range(p.config.outstanding + 1))
+        empty = Cat(client.empty for client in self._clients).all()
+        m.d.comb += [
+            drop.eq(self.flush | rest),
+            self.idle.eq((self._in_flight == 0) & empty & ~self.fault.valid),
+            self.waiting.eq((self.aw.valid & ~self.aw.ready) | (self.w.valid & ~self.w.ready)),
+        ]
+        m.d.sync += rest.eq(drop & ~self.idle)
+        for i, client in enumerate(self._clients):
+            place(m, f"client_{i}", client)
+            connect(m, flipped(self.requests[i]), client.request)
+            connect(m, flipped(self.words[i]), client.words)
+            m.d.comb += client.flush.eq(drop)
+        issue = self._issue(m, drop)
+        self._send(m, drop)
+        m.d.sync += self._in_flight.eq(self._in_flight + issue - self._answer(m))
+        return m
+
+    def _issue(self, m: Module, drop: Signal) -> Signal:
+        """Offer the address of the next client's burst; note what has to follow it."""
+        aw, arbiter = self.aw, RoundRobin(self._count)
+        place(m, "arbiter", arbiter)
+        issue, free, room = Signal(), Signal(), Signal()
+        bursts = [client.burst for client in self._clients]
+        burst, order = Signal(burst_layout(self._params)), Signal(self._order)
+        m.d.comb += [
+            arbiter.request.eq(Cat(offer.valid for offer in bursts)),
+            arbiter.advance.eq(issue),
+            room.eq(self._in_flight != self._params.config.outstanding),
+            free.eq(room & ~drop & (~aw.valid | aw.ready)),
+            issue.eq(free & arbiter.request.any()),
+            burst.as_value().eq(select(arbiter.grant, [offer.payload for offer in bursts])),
+            order.owner.eq(arbiter.grant),
+            order.length.eq(burst.length),
+            self._orders.w_data.eq(order),
+            self._orders.w_en.eq(issue),
+            self._addresses.w_data.eq(burst.address),
+            self._addresses.w_en.eq(issue),
+        ]
+        for grant, offer in zip(arbiter.grant, bursts, strict=True):
+            m.d.comb += offer.ready.eq(grant & free)
+        with m.If(aw.ready):
+            m.d.sync += aw.valid.eq(0)
+        with m.If(issue):
+            m.d.sync += [aw.valid.eq(1), aw.payload.eq(burst)]
+        return issue
+
+    def _send(self, m: Module, drop: Signal) -> None:
+        """The words of the bursts, in the order of their addresses."""
+        w, order, orders = self.w, Signal(self._order), self._orders
+        sending, move, last, source = Signal(), Signal(), Signal(), Signal(self._count)
+        word = Signal(word_layout(self._params))
+        m.d.comb += [
+            word.as_value().eq(select(order.owner, [client.queued.payload for client in self._clients])),
+            move.eq(sending & (~w.valid | w.ready)),
+            last.eq(order.length == 0),
+            orders.r_en.eq(~sending | (move & last)),
+            self.taken.eq(source & (w.valid & w.ready).replicate(self._count)),
+        ]
+        with m.If(w.ready):
+            m.d.sync += w.valid.eq(0)
+        with m.If(move):
+            m.d.sync += [
+                w.valid.eq(1),
+                w.payload.data.eq(word.data),
+                w.payload.strobe.eq(word.strobe),
+                w.payload.last.eq(last),
+                source.eq(order.owner),
+                order.length.eq(order.length - 1),
+            ]
+        with m.If(orders.r_en):
+            m.d.sync += [sending.eq(orders.r_rdy), order.eq(orders.r_data)]
+        for owned, client in zip(order.owner, self._clients, strict=True):
+            m.d.comb += [
+                client.queued.ready.eq(move & owned),
+                client.drop.eq(drop & ~sending & (orders.level == 0)),
+            ]
+
+    def _answer(self, m: Module) -> Signal:
+        """Responses come in the order of the addresses; gives their pulse."""
+        response = Signal()
+        m.d.comb += [
+            self.b.ready.eq(1),
+            response.eq(self.b.valid & (self._in_flight != 0)),
+            self._addresses.r_en.eq(response),
+        ]
+        m.d.sync += [
+            self.fault.valid.eq(response & (self.b.payload.response >= Response.SLVERR)),
+            self.fault.code.eq(Fault.WRITE_RESPONSE),
+            self.fault.address.eq(self._addresses.r_data),
+        ]
+        return response
+
+
+def select(one_hot, payloads: list):
+    """The payload whose bit is set, as a plain value."""
+    return reduce(or_, (Mux(bit, payload.as_value(), 0) for bit, payload in zip(one_hot, payloads, strict=True)))
