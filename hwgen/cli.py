@@ -73,7 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"hwgen {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for add in (_add_generate, _add_sim, _add_demo, _add_bench, _add_presets, _add_doctor):
+    for add in (_add_generate, _add_sim, _add_demo, _add_demo_minilm, _add_bench, _add_presets, _add_doctor):
         add(commands)
     return parser
 
@@ -110,19 +110,21 @@ def _add_generate(commands: Commands) -> None:
     command = _add(
         commands,
         "generate",
-        "write a core as Verilog, and a description of its ports and figures as JSON",
+        "write an accelerator as Verilog, with its registers for C, Python and others, and its figures as JSON",
         ("hwgen generate --preset sim -o build", "hwgen generate --preset sim --set cols=8 slots=16 -o build"),
         _generate,
     )
     _add_configuration(command)
-    command.add_argument("-o", dest="folder", type=Path, required=True, metavar="DIR", help="folder for both files")
+    command.add_argument("-o", dest="folder", type=Path, required=True, metavar="DIR", help="folder for all files")
+    text = "the accelerator behind AXI ports (default), or its core with streams"
+    command.add_argument("--top", choices=("accelerator", "core"), default="accelerator", help=text)
 
 
 def _add_sim(commands: Commands) -> None:
     command = _add(
         commands,
         "sim",
-        "run attention on the simulated core and compare every bit with the golden model",
+        "run attention on the simulated accelerator and compare every bit with the golden model",
         (
             "hwgen sim --preset tiny --shape 1,2,16,40 --causal --offset 24",
             "hwgen sim --preset demo --input heads.npz --picture heads.png",
@@ -131,9 +133,12 @@ def _add_sim(commands: Commands) -> None:
     )
     _add_configuration(command)
     _add_data(command)
-    traffic = command.add_argument_group("traffic")
-    traffic.add_argument("--idle", type=_pauses, default=0, metavar="N", help="sources pause in N of 256 cycles")
-    traffic.add_argument("--stall", type=_pauses, default=0, metavar="N", help="sinks refuse in N of 256 cycles")
+    memory = command.add_argument_group("memory")
+    text = "cycles from an address to its data, at least 2 (default 100)"
+    memory.add_argument("--latency", type=_latency, default=100, metavar="N", help=text)
+    text = "data can move in N of 256 cycles (default all)"
+    memory.add_argument("--bandwidth", type=_bandwidth, default=256, metavar="N", help=text)
+    memory.add_argument("--stall", type=_pauses, default=0, metavar="N", help="channels pause in N of 256 cycles")
     results = command.add_argument_group("results")
     results.add_argument("--waves", type=Path, metavar="FILE", help="write all signals as a VCD file (slow, large)")
     results.add_argument("--picture", type=Path, metavar="FILE.png", help="draw activity and the first head's weights")
@@ -148,7 +153,7 @@ def _add_data(command: argparse.ArgumentParser) -> None:
     )
     data.add_argument("--input", type=Path, metavar="FILE.npz", help=text)
     data.add_argument("--shape", type=_shape, metavar="B,H,L,S", help="size of random data if there is no --input")
-    data.add_argument("--seed", type=int, default=1, metavar="N", help="of random data and random pauses (default 1)")
+    data.add_argument("--seed", type=_seed, default=1, metavar="N", help="of random data and random pauses (default 1)")
     data.add_argument("--scale", type=float, metavar="X", help="factor on the scores (default 1/sqrt(E))")
     data.add_argument("--causal", action="store_true", help="query i sees keys j <= i + offset only")
     data.add_argument("--offset", type=int, default=0, metavar="N", help="of --causal, may be negative (default 0)")
@@ -159,13 +164,23 @@ def _add_demo(commands: Commands) -> None:
     command = _add(
         commands,
         "demo",
-        "generate, simulate and check a small core on 72 attention heads of a trained sentence encoder",
+        "generate, simulate and check a small accelerator on 72 attention heads of a trained sentence encoder",
         ("hwgen demo",),
         _demo,
     )
     default = Path("build/demo")
     command.add_argument("-o", dest="folder", type=Path, default=default, metavar="DIR", help=f"default {default}")
     command.add_argument("--json", action="store_true", help="print one JSON object instead of the table")
+
+
+def _add_demo_minilm(commands: Commands) -> None:
+    _add(
+        commands,
+        "demo-minilm",
+        "send sentences through the whole all-MiniLM-L6-v2 with all attention on the simulated accelerator",
+        ("hwgen demo-minilm",),
+        _demo_minilm,
+    )
 
 
 def _add_bench(commands: Commands) -> None:
@@ -200,18 +215,37 @@ def _shape(text: str) -> tuple[int, ...]:
     return sizes
 
 
+def _number(text: str, least: int, most: int) -> int:
+    if not text.isdecimal() or not least <= int(text) <= most:
+        raise argparse.ArgumentTypeError(f"expected a whole number {least} .. {most}, not {text!r}")
+    return int(text)
+
+
 def _pauses(text: str) -> int:
     """A number of cycles in 256; at 256 nothing would ever move."""
-    if not text.isdecimal() or int(text) > 255:
-        raise argparse.ArgumentTypeError(f"expected a whole number 0 .. 255, not {text!r}")
-    return int(text)
+    return _number(text, 0, 255)
+
+
+def _bandwidth(text: str) -> int:
+    """A number of cycles in 256, at least one."""
+    return _number(text, 1, 256)
+
+
+def _latency(text: str) -> int:
+    """Cycles; what any memory takes is far below."""
+    return _number(text, 2, 1 << 16)
+
+
+def _seed(text: str) -> int:
+    """What NumPy and the simulated memory both take."""
+    return _number(text, 0, (1 << 31) - 1)
 
 
 def _generate(arguments: argparse.Namespace) -> int:
     doctor.require(*GENERATOR)
     from hwgen import commands
 
-    return commands.generate(arguments.preset, arguments.set, arguments.folder)
+    return commands.generate(arguments.preset, arguments.set, arguments.folder, arguments.top)
 
 
 def _sim(arguments: argparse.Namespace) -> int:
@@ -228,6 +262,13 @@ def _demo(arguments: argparse.Namespace) -> int:
     from hwgen import commands
 
     return commands.demo(arguments.folder, arguments.json)
+
+
+def _demo_minilm(arguments: argparse.Namespace) -> int:
+    doctor.require(*SIMULATOR)
+    from hwgen import demo_minilm
+
+    return demo_minilm.run()
 
 
 def _bench(arguments: argparse.Namespace) -> int:

@@ -14,14 +14,15 @@ from typing import Any
 from hwgen import table
 from hwgen.checked import Checked, as_json, run_checked, table_rows
 from hwgen.config import parse_assignments
-from hwgen.core import Core
-from hwgen.describe import TOP, describe
+from hwgen.control import register_exports
+from hwgen.control.descriptor import c_struct
+from hwgen.describe import TOPS, describe, module_name
 from hwgen.emit import to_verilog
 from hwgen.inputs import Problem, make_problem, random_tensors, read_tensors
 from hwgen.params import Params
 from hwgen.presets import PRESETS, preset
 from hwgen.progress import step
-from hwgen.sim.run import Traffic
+from hwgen.sim.system import MemoryTraits
 
 DEMO_HEAD = (3, 2)
 """Layer and head of the demo's picture, counted from 0: its weights follow the clauses of the text."""
@@ -43,22 +44,36 @@ def write_text(path: Path, text: str) -> None:
         part.unlink(missing_ok=True)
 
 
-def generate(name: str, assignments: Sequence[str], folder: Path) -> int:
-    """Write `<name>.v` and `<name>.json`; the same configuration gives the same bytes."""
+def generate(name: str, assignments: Sequence[str], folder: Path, top: str = "accelerator") -> int:
+    """Write `<name>.v` and `<name>.json`, for an accelerator its registers in all forms too; the same configuration
+    gives the same bytes."""
     params = configured(name, assignments)
     start = time.perf_counter()
     with step("generating"):
-        core = Core(params)
-        verilog = to_verilog(core, TOP)
+        part = TOPS[top](params)
+        verilog = to_verilog(part, module_name(top))
     seconds = time.perf_counter() - start
-    facts = describe(params, core, verilog, name)
-    write_text(folder / f"{name}.v", verilog)
-    write_text(folder / f"{name}.json", to_json(facts))
-    print(table.pairs(_generate_rows(facts, seconds, folder)))
+    facts = describe(params, top, part, verilog, name)
+    texts = {f"{name}.v": verilog, f"{name}.json": to_json(facts)}
+    if top == "accelerator":
+        texts |= interface_texts(name, params)
+    for file, text in texts.items():
+        write_text(folder / file, text)
+    print(table.pairs(_generate_rows(facts, seconds, [folder / file for file in texts])))
     return 0
 
 
-def _generate_rows(facts: dict[str, Any], seconds: float, folder: Path) -> list[tuple[str, str]]:
+def interface_texts(name: str, params: Params) -> dict[str, str]:
+    """What a host has to know, by file name: for C, Python, people and register tools."""
+    return {
+        f"{name}.h": register_exports.c_header(params, c_struct()),
+        f"{name}_registers.py": register_exports.python_module(params),
+        f"{name}_registers.md": register_exports.markdown(params),
+        f"{name}_registers.rdl": register_exports.system_rdl(params),
+    }
+
+
+def _generate_rows(facts: dict[str, Any], seconds: float, written: list[Path]) -> list[tuple[str, str]]:
     c, bits = facts["configuration"], facts["on_chip_bits"]
     arrays = f"score {c['rows_e']}x{c['cols']}, value {c['rows_f']}x{c['cols']}, {c['slots']} slots"
     size = f"{facts['verilog']['modules']} modules, {table.count(facts['verilog']['bytes'])} bytes"
@@ -71,8 +86,7 @@ def _generate_rows(facts: dict[str, Any], seconds: float, folder: Path) -> list[
         ("multipliers", table.count(facts["multipliers"]["total"])),
         ("on-chip bits", table.count(bits["total"])),
         ("Verilog", f"{size} in {seconds:.1f} s"),
-        ("written", str(folder / f"{facts['preset']}.v")),
-        ("", str(folder / f"{facts['preset']}.json")),
+        *zip(["written"] + [""] * (len(written) - 1), map(str, written), strict=True),
     ]
 
 
@@ -94,7 +108,8 @@ class SimRequest:
     causal: bool = False
     offset: int = 0
     key_length: int | None = None
-    idle: int = 0
+    latency: int = 100
+    bandwidth: int = 256
     stall: int = 0
     waves: Path | None = None
     picture: Path | None = None
@@ -120,9 +135,9 @@ def sim(request: SimRequest) -> int:
     """Simulate, compare, report; raises SimulationError behind the report if a bit differs."""
     params = configured(request.preset, request.set)
     problem = request.problem(params)
-    traffic = Traffic(request.seed, request.idle, request.stall)
+    memory = MemoryTraits(seed=request.seed, latency=request.latency, bandwidth=request.bandwidth, stall=request.stall)
     trace = request.picture is not None
-    checked = run_checked(request.preset, params, problem, traffic=traffic, trace=trace, waves=request.waves)
+    checked = run_checked(request.preset, params, problem, memory=memory, trace=trace, waves=request.waves)
     rows = table_rows(checked)
     for name, path in (("picture", request.picture), ("waves", request.waves)):
         if path is not None:
@@ -174,15 +189,16 @@ def presets(json_wanted: bool) -> int:
     if json_wanted:
         print(to_json(facts), end="")
         return 0
-    header = ("preset", "score", "value", "slots", "lanes", "E", "F", "queries", "MACs/cycle", "formats", "purpose")
+    header = ("preset", "score", "value", "slots", "lanes", "E", "F", "queries", "MACs/cycle")
+    header += ("bus bits", "formats", "purpose")
     rows = []
     for fact in facts:
         c = fact["configuration"]
         arrays = (f"{c['rows_e']}x{c['cols']}", f"{c['rows_f']}x{c['cols']}")
         counts = (c["slots"], fact["softmax_lanes"], c["head_e"], c["head_f"], fact["queries_per_block"])
         formats = f"{c['in_format']}, {c['out_format']}"
-        macs = table.count(fact["macs_per_cycle"])
-        rows.append((fact["preset"], *arrays, *map(str, counts), macs, formats, fact["purpose"]))
+        rates = (table.count(fact["macs_per_cycle"]), str(c["bus_bits"]))
+        rows.append((fact["preset"], *arrays, *map(str, counts), *rates, formats, fact["purpose"]))
     print(table.columns(header, rows, left=("formats", "purpose")))
     return 0
 

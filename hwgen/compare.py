@@ -118,7 +118,7 @@ def compare(result: RunResult, want: Sequence[Result], heads: int, params: Param
 def _quantities(head: HeadResult, golden: Result, params: Params) -> Iterator[_Quantity]:
     widths = {"RM": REFERENCE_BITS, "RD": params.numerics.denominator_bits, "empty": 1, "poisoned": 1}
     yield _Quantity("O", head.out.astype(np.int64), golden.out.astype(np.int64), params.output.bits)
-    for name, bits in widths.items():
+    for name, bits in widths.items() if head.rm is not None else ():
         got, want = (getattr(source, name.lower()).astype(np.int64) for source in (head, golden))
         yield _Quantity(name, got, want, bits)
 

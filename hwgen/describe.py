@@ -1,4 +1,4 @@
-"""The facts about one generated core that whoever connects it needs: `<preset>.json` beside the Verilog."""
+"""The facts about what was generated that whoever connects it needs: `<preset>.json` beside the Verilog."""
 
 from __future__ import annotations
 
@@ -13,37 +13,46 @@ from amaranth.lib import data, wiring
 
 from golden.bitexact.numerics import REFERENCE_BITS
 from hwgen import __version__, timing
+from hwgen.accelerator import Accelerator
 from hwgen.core import Core
 from hwgen.netlist import read_modules, walk
 from hwgen.params import Params
+from hwgen.part import Part
 from hwgen.softmax.lane import SoftmaxLane
 from hwgen.softmax.output import output_latency
 
-TOP = "hwgen_core"
+TOPS: dict[str, type[Part]] = {"accelerator": Accelerator, "core": Core}
+"""What can be generated; the Verilog module is `hwgen_` and this name."""
 
 MEMORY_GROUPS = ("query_operands", "accumulators_and_results", "key_buffer", "value_buffer", "other")
 
 
-def describe(params: Params, core: Core, verilog: str, preset: str) -> dict[str, Any]:
-    """Everything about `core`, whose text is `verilog`, as JSON holds it. The same core gives the same description.
+def module_name(top: str) -> str:
+    """The Verilog module of a name in TOPS."""
+    return f"hwgen_{top}"
+
+
+def describe(params: Params, top: str, part: Part, verilog: str, preset: str) -> dict[str, Any]:
+    """Everything about `part`, the `top` whose text is `verilog`, as JSON holds it. The same part gives the same
+    description.
 
     Offsets and widths are in bits, latencies in cycles. `on_chip_bits` and `multipliers` are counted in the text.
     """
-    modules = read_modules(verilog)
+    modules, module = read_modules(verilog), module_name(top)
     return {
-        "module": TOP,
+        "module": module,
         "preset": preset,
         "generator": {"name": "hwgen", "version": __version__},
         "configuration": dataclasses.asdict(params.config),
         "configuration_hash": params.config.hash(),
-        "ports": ports(core),
+        "ports": ports(part),
         "latencies": latencies(params),
         "widths": widths(params),
         "macs_per_cycle": params.macs,
         "queries_per_block": params.block,
         "softmax_lanes": params.lanes,
-        "multipliers": _multipliers(modules),
-        "on_chip_bits": on_chip_bits(modules),
+        "multipliers": _multipliers(modules, module),
+        "on_chip_bits": on_chip_bits(modules, module),
         "verilog": {
             "modules": len(modules),
             "bytes": len(verilog.encode()),
@@ -52,10 +61,13 @@ def describe(params: Params, core: Core, verilog: str, preset: str) -> dict[str,
     }
 
 
-def ports(core: Core) -> list[dict[str, Any]]:
+def ports(part: Part) -> list[dict[str, Any]]:
     """Name, direction and width of every port, and the fields of those that carry a structure."""
-    result: list[dict[str, Any]] = [{"name": name, "direction": "input", "width": 1} for name in ("clk", "rst")]
-    for path, member, _ in core.signature.flatten(core):
+    result: list[dict[str, Any]] = []
+    # The accelerator brings its own clock domains; the core has Amaranth's.
+    if "aclk" not in part.signature.members:
+        result += [{"name": name, "direction": "input", "width": 1} for name in ("clk", "rst")]
+    for path, member, _ in part.signature.flatten(part):
         port: dict[str, Any] = {
             "name": "__".join(map(str, path)),
             "direction": "output" if member.flow == wiring.Out else "input",
@@ -85,7 +97,7 @@ def _field(name: str, offset: int, shape: ShapeLike | ShapeCastable) -> dict[str
 
 
 def latencies(params: Params) -> dict[str, int]:
-    """Cycles.
+    """Cycles; key_to_value and visit at the core's largest head dimensions.
 
     key_to_score, key_to_value: from the issue of a key to its score in column 0 and to the issue of its value row
     softmax_lane:               from a score to its weight
@@ -122,10 +134,10 @@ def widths(params: Params) -> dict[str, int]:
     }
 
 
-def on_chip_bits(modules: dict[str, Any]) -> dict[str, int]:
+def on_chip_bits(modules: dict[str, Any], top: str) -> dict[str, int]:
     """Bits of memory by purpose; `other` is queues, row converters and the lanes' state. Nothing depends on lengths."""
     bits = Counter(dict.fromkeys(MEMORY_GROUPS, 0))
-    for path, module in walk(modules, TOP):
+    for path, module in walk(modules, top):
         for memory in module.memories:
             bits[_memory_group(path)] += memory.bits
     return dict(bits) | {"total": bits.total()}
@@ -133,7 +145,7 @@ def on_chip_bits(modules: dict[str, Any]) -> dict[str, int]:
 
 def _memory_group(path: tuple[str, ...]) -> str:
     """What a memory is for, by the instance it lies in."""
-    where, *inside = path or ("",)
+    where, *inside = _in_core(path) or ("",)
     feeder = any(instance.startswith("feeder") for instance in inside)
     if where == "score_array":
         return "key_buffer" if feeder else "query_operands"
@@ -142,11 +154,17 @@ def _memory_group(path: tuple[str, ...]) -> str:
     return "other"
 
 
-def _multipliers(modules: dict[str, Any]) -> dict[str, int]:
+def _in_core(path: tuple[str, ...]) -> tuple[str, ...]:
+    """An instance's place within the core, if it is there."""
+    return path[1:] if path[:1] == ("core",) else path
+
+
+def _multipliers(modules: dict[str, Any], top: str) -> dict[str, int]:
     """Products in the text by the part they are in: one each in the arrays' cells, more in the lanes and the output."""
     found: Counter[str] = Counter()
-    for path, module in walk(modules, TOP):
+    for path, module in walk(modules, top):
         if module.multipliers:
-            part = "softmax_lanes" if path[0].startswith("lane_group_") else path[0]
+            where = (_in_core(path) or ("",))[0]
+            part = "softmax_lanes" if where.startswith("lane_group_") else where
             found[part] += module.multipliers
     return dict(sorted(found.items())) | {"total": found.total()}

@@ -1,4 +1,4 @@
-"""What the command line feeds the simulated core: tensors from a file or at random, checked against a preset."""
+"""What the command line feeds the simulated accelerator: tensors of a file or random ones, checked against a preset."""
 
 from __future__ import annotations
 
@@ -13,22 +13,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from golden.bitexact import Job
+from golden.bitexact import Job, ScaleCode
 from golden.exact import Shape, check_shapes
 from golden.formats import BF16, FP16, FP32, CodeArray, FloatFormat, decode, encode
+from hwgen.control.descriptor import MAX_COUNT
+from hwgen.control.descriptor_rules import MAX_GROUP, MAX_LENGTH, MAX_OFFSET, MAX_QUERIES
 from hwgen.errors import InputError
-from hwgen.params import LENGTH_BITS, Params
+from hwgen.params import Params
 from hwgen.sim.run import HeadJob
 
 NAMES = ("q", "k", "v")
-MAX_LENGTH = 1 << (LENGTH_BITS - 1)
-
-MAX_JOBS = (1 << 16) - 1
-"""Heads the testbench counts in one run."""
-
-MAX_ADDRESS_BITS = 24
-"""log2 of the beats a simulated memory may hold; each takes 16 bytes of the simulator's memory, five times."""
-
 STORED = {np.dtype(np.float16): FP16, np.dtype(np.float32): FP32, np.dtype("V2"): BF16}
 """Formats by the type NumPy gives a stored array; a bfloat16 of ml_dtypes is stored as two bytes without meaning."""
 
@@ -54,13 +48,16 @@ class Problem:
     def shape(self) -> Shape:
         return check_shapes(self.q, self.k, self.v)
 
-    def jobs(self, params: Params) -> list[HeadJob]:
-        """One job a query head, in the order of (B, Hq). Raises InputError for a scale the core cannot hold."""
+    def scale_code(self, params: Params) -> ScaleCode:
+        """The scale as the hardware has it. Raises InputError for one it cannot hold."""
         try:
-            code = params.numerics.encode_scale(self.scale)
+            return params.numerics.encode_scale(self.scale)
         except ValueError as error:
             raise InputError(str(error)) from None
-        job = Job(scale=code, keys=self.keys, causal=self.causal, offset=self.offset)
+
+    def jobs(self, params: Params) -> list[HeadJob]:
+        """One job a query head, in the order of (B, Hq). Raises InputError for a scale the core cannot hold."""
+        job = Job(scale=self.scale_code(params), keys=self.keys, causal=self.causal, offset=self.offset)
         shape = self.shape
         group = shape.Hq // shape.Hkv
         jobs = []
@@ -81,7 +78,7 @@ def make_problem(
     offset: int = 0,
     key_length: int | None = None,
 ) -> Problem:
-    """A problem that fits the core. `scale` defaults to 1/sqrt(E), `key_length` to all keys.
+    """A problem that fits the preset. `scale` defaults to 1/sqrt(E), `key_length` to all keys.
 
     Raises InputError if shapes do not agree with each other or with the preset, or a number is out of range.
     """
@@ -89,8 +86,10 @@ def make_problem(
     keys = shape.S if key_length is None else key_length
     if not 0 <= keys <= shape.S:
         raise InputError(f"the key length must lie in 0 .. {shape.S} (the rows of k), not {keys}")
-    if abs(offset) > MAX_LENGTH:
-        raise InputError(f"the causal offset must lie in -{MAX_LENGTH} .. {MAX_LENGTH}, not {offset}")
+    if abs(offset) > MAX_OFFSET:
+        raise InputError(f"the causal offset must lie in -{MAX_OFFSET} .. {MAX_OFFSET}, not {offset}")
+    if offset and not causal:
+        raise InputError(f"the causal offset {offset} has no effect without a causal mask")
     factor = 1 / math.sqrt(shape.E) if scale is None else scale
     codes = {name: tensors[name] for name in NAMES}
     return Problem(**codes, source=source, scale=factor, keys=keys, causal=causal, offset=offset)
@@ -102,46 +101,51 @@ def _checked_shape(tensors: Mapping[str, CodeArray], params: Params) -> Shape:
     except ValueError as error:
         raise InputError(str(error)) from None
     c = params.config
-    for name, got, want, key in (("q and k", shape.E, c.head_e, "head_e"), ("v", shape.F, c.head_f, "head_f")):
-        if got != want:
-            raise InputError(f"{name} must have head dimension {want} (the core's {key}), not {got}")
+    for name, got, most, key in (("q and k", shape.E, c.head_e, "head_e"), ("v", shape.F, c.head_f, "head_f")):
+        if got > most:
+            raise InputError(f"{name} must have a head dimension of at most {most} (the core's {key}), not {got}")
     for what, size in (("batch entry", shape.B), ("query", shape.L), ("key", shape.S)):
         if size == 0:
             raise InputError(f"there must be at least one {what}, got {_shapes(tensors)}")
-    if max(shape.L, shape.S) > MAX_LENGTH:
-        raise InputError(f"sequences can have up to {MAX_LENGTH} rows, got {_shapes(tensors)}")
-    if shape.B * shape.Hq > MAX_JOBS:
-        raise InputError(f"one run takes up to {MAX_JOBS} heads, got {shape.B * shape.Hq}")
+    _check_limits(shape)
     return shape
+
+
+def _check_limits(shape: Shape) -> None:
+    """What a descriptor can say, and the core count."""
+    group = shape.Hq // shape.Hkv
+    limits = {
+        "batch entries": (shape.B, MAX_COUNT),
+        "query heads": (shape.Hq, MAX_COUNT),
+        "query heads for a key/value head": (group, MAX_GROUP),
+        "queries": (shape.L, MAX_LENGTH),
+        "queries for a key/value head": (shape.L * group, MAX_QUERIES),
+        "keys": (shape.S, MAX_LENGTH),
+    }
+    for what, (size, most) in limits.items():
+        if size > most:
+            raise InputError(f"there can be up to {most} {what}, not {size}")
 
 
 def _shapes(tensors: Mapping[str, CodeArray]) -> str:
     return ", ".join(f"{name} {tensors[name].shape}" for name in NAMES)
 
 
-def address_bits(problem: Problem, params: Params) -> int:
-    """log2 of the beats the simulated memories must hold, at least 18. Raises InputError if that is too many."""
-    c, shape = params.config, problem.shape
-    beats = (
-        problem.q.size // c.beat,
-        problem.k.size // c.beat,
-        problem.v.size // c.beat,
-        shape.B * shape.Hq * shape.L * max(1, shape.F // c.out_beat),
-    )
-    bits = max(18, max(beats).bit_length())
-    if bits > MAX_ADDRESS_BITS:
-        raise InputError(
-            f"the tensors take {max(beats)} beats of a simulated memory, which holds {1 << MAX_ADDRESS_BITS}"
-        )
-    return bits
-
-
-def random_tensors(shape: tuple[int, int, int, int], seed: int, params: Params) -> dict[str, CodeArray]:
-    """Normally distributed q, k and v for B, H, L, S; the same seed gives the same numbers."""
-    c = params.config
+def random_tensors(
+    shape: tuple[int, int, int, int],
+    seed: int,
+    params: Params,
+    *,
+    kv_heads: int | None = None,
+    head: tuple[int, int] | None = None,
+) -> dict[str, CodeArray]:
+    """Normally distributed q, k and v for B, H, L, S; the same seed gives the same numbers. Key/value heads are as many
+    as query heads, and head dimensions (E, F) the preset's, unless given."""
     b, h, length, keys = shape
+    shared = h if kv_heads is None else kv_heads
+    e, f = head or (params.config.head_e, params.config.head_f)
     rng = np.random.default_rng(seed)
-    sizes = {"q": (b, h, length, c.head_e), "k": (b, h, keys, c.head_e), "v": (b, h, keys, c.head_f)}
+    sizes = {"q": (b, h, length, e), "k": (b, shared, keys, e), "v": (b, shared, keys, f)}
     return {name: encode(rng.standard_normal(size), params.input) for name, size in sizes.items()}
 
 

@@ -26,6 +26,7 @@ BINS = 160
 NAMES = {BUSY: "busy"} | {int(cause): cause.name.lower().replace("_", " ") for cause in Cause}
 COLOURS = {
     BUSY: "#4878a8",
+    Cause.NO_JOB: "#f0f0f0",
     Cause.FILL: "#d9d9d9",
     Cause.SETUP: "#e6ab02",
     Cause.WAIT_Q: "#7570b3",

@@ -25,7 +25,9 @@ PRESETS = {
         Config(rows_e=16, rows_f=16, cols=8, slots=6, head_e=32, head_f=32),
         "all-MiniLM-L6-v2 heads (E=F=32), one block per 48 tokens",
     ),
-    "sim": Preset(Config(), "16x16 arrays, E=F=64: the core all figures are quoted for"),
+    "sim": Preset(
+        Config(lanes=8, buffer_rows=32), "16x16 arrays, E=F=64, 128-bit AXI: the machine all figures are quoted for"
+    ),
     "wide": Preset(
         Config(rows_e=64, rows_f=64, cols=64, slots=8, head_e=64, head_f=64, beat=16, out_beat=16),
         "64x64 arrays, a head dimension in one fold",

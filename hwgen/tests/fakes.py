@@ -14,13 +14,15 @@ from golden.bitexact.numerics import REFERENCE_BITS
 from hwgen.checked import Checked
 from hwgen.compare import compare, golden_results, measure_error
 from hwgen.control.causes import BUSY, Cause
-from hwgen.control.counters import counters_layout
-from hwgen.core import Core
+from hwgen.control.register_map import counter_names
+from hwgen.emit import to_verilog
 from hwgen.inputs import Problem, make_problem, random_tensors
 from hwgen.params import Params
+from hwgen.part import Part
 from hwgen.presets import preset
 from hwgen.sim.build import Build
-from hwgen.sim.run import HeadJob, HeadResult, RunResult
+from hwgen.sim.run import HeadJob, HeadResult, RunResult, head_dimensions
+from hwgen.sim.system import SystemBuild
 
 TINY = Params(preset("tiny"))
 CYCLES = 1000
@@ -32,14 +34,17 @@ def random_problem(shape: tuple[int, int, int, int] = (2, 2, 6, 9), params: Para
     return make_problem(random_tensors(shape, 7, params), "random", params, **masks)
 
 
-def agreeing(golden: Sequence[Result]) -> RunResult:
-    """What a run returns that computed exactly `golden`."""
+def agreeing(golden: Sequence[Result], head: tuple[int, int] = (8, 8)) -> RunResult:
+    """What a run returns that computed exactly `golden`, with the head dimensions E and F."""
     heads = [HeadResult(g.out.copy(), g.rm.copy(), g.rd.copy(), g.empty.copy(), g.poisoned.copy()) for g in golden]
-    counters = {name: 0 for name, _ in counters_layout()}
+    counters = dict.fromkeys(counter_names(), 0)
     counters |= {"cycles": CYCLES, "score_busy": 760, "value_busy": 800, "pairs": 3800}
     counters |= {"score_idle_fill": 100, "score_idle_wait_k": 40, "score_idle_drain": 100, "value_idle_fill": 130}
+    counters |= {"read_bytes_q": 1600, "read_bytes_k": 3200, "read_bytes_v": 2944, "read_bytes_other": 256}
+    counters |= {"written_bytes_o": 1600, "written_bytes_lse": 800}
     saturated, poisoned = (any(bool(getattr(g, name).any()) for g in golden) for name in ("saturated", "poisoned"))
-    return RunResult(heads, counters, saturated, poisoned, 0.5, [(t, int(cause), busy) for t, cause, busy in ACTIVITY])
+    activity = [(t, int(cause), busy) for t, cause, busy in ACTIVITY]
+    return RunResult(heads, *head, counters, saturated, poisoned, 0.5, activity)
 
 
 def with_flipped_bit(result: RunResult, head: int, name: str, index: tuple[int, ...], bit: int) -> RunResult:
@@ -60,7 +65,12 @@ def checked_run(problem: Problem | None = None, params: Params = TINY) -> Checke
     result = agreeing(golden)
     comparison = compare(result, golden, problem.shape.Hq, params)
     error = measure_error(result, problem, params)
-    return Checked("tiny", params, problem, Build(Path("nowhere"), params), result, comparison, error, 1.5)
+    return Checked("tiny", params, problem, SystemBuild(Path("nowhere"), params, 20), result, comparison, error, 1.5)
+
+
+def without_lse(result: RunResult) -> RunResult:
+    """The same result if nobody has asked for LSE."""
+    return replace(result, heads=[HeadResult(head.out, None, None, None, None) for head in result.heads])
 
 
 def arrays(**changes: Any) -> dict[str, Any]:
@@ -70,7 +80,8 @@ def arrays(**changes: Any) -> dict[str, Any]:
 
 
 class FakeSimulator:
-    """Computes what it is given with the golden model, inverts the bits in `flips`, remembers how it was called."""
+    """Both simulators, that of the accelerator and that of the core: computes what it is given with the golden model,
+    inverts the bits in `flips`, remembers how it was called."""
 
     def __init__(self) -> None:
         self.flips: list[tuple[int, str, tuple[int, ...], int]] = []
@@ -78,21 +89,45 @@ class FakeSimulator:
         self.options: dict[str, Any] = {}
         self.jobs: Sequence[HeadJob] = ()
 
-    def build(self, params: Params, **options: Any) -> Build:
+    def build_system(self, params: Params, **options: Any) -> SystemBuild:
         self.built = options
+        return SystemBuild(Path("nowhere"), params, options["memory_bits"])
+
+    def run_layer(self, build: SystemBuild, problem: Problem, **options: Any) -> RunResult:
+        self.options, self.jobs = options, problem.jobs(build.params)
+        if options["waves"] is not None:
+            options["waves"].write_text("$end\n")
+        result = self._result(build.params)
+        return result if options["lse"] else without_lse(result)
+
+    def build(self, params: Params) -> Build:
         return Build(Path("nowhere"), params)
 
-    def simulate(self, build: Build, jobs: Sequence[HeadJob], **options: Any) -> RunResult:
-        self.options, self.jobs = options, jobs
-        if options.get("waves") is not None:
-            options.get("waves").write_text("$end\n")
-        result = agreeing(golden_results(jobs, build.params))
+    def simulate(self, build: Build, jobs: Sequence[HeadJob]) -> RunResult:
+        self.jobs = jobs
+        return self._result(build.params)
+
+    def _result(self, params: Params) -> RunResult:
+        result = agreeing(golden_results(self.jobs, params), head_dimensions(self.jobs))
         for flip in self.flips:
             result = with_flipped_bit(result, *flip)
         return result
 
 
-def empty_verilog(core: Core, name: str) -> str:
-    """In place of `to_verilog`: an empty module at once."""
-    core._MustUse__used = True  # else Amaranth warns that nobody elaborated it
-    return f"module {name}(clk);\nendmodule\n"
+def empty_verilog(part: Part, name: str) -> str:
+    """In place of `to_verilog`: a module with nothing but a memory, at once."""
+    part._MustUse__used = True  # else Amaranth warns that nobody elaborated it
+    return f"module {name}(clk);\n  reg [17:0] memory [15:0];\nendmodule\n"
+
+
+_emitted: dict[tuple[Any, ...], str] = {}
+
+
+def emitted_once(part: Part, name: str) -> str:
+    """In place of `to_verilog`, which takes seconds: the same text, written once for all tests of a process."""
+    key = (part.identity, name)
+    if key in _emitted:
+        part._MustUse__used = True
+    else:
+        _emitted[key] = to_verilog(part, name)
+    return _emitted[key]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -16,10 +17,11 @@ import pytest
 
 from hwgen import cli, commands, doctor
 from hwgen.presets import PRESETS
-from hwgen.tests.fakes import arrays, empty_verilog
+from hwgen.tests.fakes import arrays, emitted_once, empty_verilog
 
 ROOT = Path(cli.__file__).parent.parent
-VERBS = ("generate", "sim", "demo", "bench", "presets", "doctor")
+VERBS = ("generate", "sim", "demo", "demo-minilm", "bench", "presets", "doctor")
+FILES = [f"tiny{ending}" for ending in (".h", ".json", ".v", "_registers.md", "_registers.py", "_registers.rdl")]
 SIM = ("sim", "--preset", "tiny")
 
 
@@ -57,27 +59,46 @@ def test_help_names_all_verbs(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         cli.main(["--help"])
     text = capsys.readouterr().out
-    assert all(f"\n    {verb} " in text for verb in VERBS)
+    # A verb longer than the others has its text in the next line.
+    assert [word for word in re.findall(r"^    (\S+)\s", text, re.MULTILINE)] == list(VERBS)
     assert "example:\n  hwgen demo\n" in text
 
 
-def test_generate(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_generate(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(commands, "to_verilog", emitted_once)
     folder = tmp_path / "new" / "folder"
     assert cli.main(["generate", "--preset", "tiny", "-o", str(folder)]) == 0
     printed = capsys.readouterr().out
-    assert sorted(path.name for path in folder.iterdir()) == ["tiny.json", "tiny.v"]
+    assert sorted(path.name for path in folder.iterdir()) == FILES
+    assert all(str(folder / name) in printed for name in FILES)
     facts = json.loads((folder / "tiny.json").read_text())
-    assert facts["preset"] == "tiny"
+    assert (facts["preset"], facts["module"]) == ("tiny", "hwgen_accelerator")
     assert facts["configuration"]["rows_e"] == PRESETS["tiny"].config.rows_e
     assert facts["verilog"]["bytes"] == (folder / "tiny.v").stat().st_size
-    assert "\nmodule hwgen_core(" in (folder / "tiny.v").read_text()
-    assert str(folder / "tiny.v") in printed and facts["configuration_hash"] in printed
+    assert "\nmodule hwgen_accelerator(" in (folder / "tiny.v").read_text()
+    # What drivers are made of names the configuration.
+    assert facts["configuration_hash"] in printed
+    for name in ("tiny.h", "tiny_registers.py", "tiny_registers.rdl"):
+        assert facts["configuration_hash"] in (folder / name).read_text().replace("_", ""), name
     # Once more in another process, folder and hash seed: the same bytes.
     command = [sys.executable, "-m", "hwgen.cli", "generate", "--preset", "tiny", "-o", "."]
     environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONHASHSEED": "77"}
     subprocess.run(command, cwd=tmp_path, env=environment, check=True, capture_output=True)
-    for name in ("tiny.v", "tiny.json"):
-        assert (tmp_path / name).read_bytes() == (folder / name).read_bytes()
+    for name in FILES:
+        assert (tmp_path / name).read_bytes() == (folder / name).read_bytes(), name
+
+
+def test_generate_the_core(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(commands, "to_verilog", emitted_once)
+    assert cli.main(["generate", "--preset", "tiny", "--top", "core", "-o", str(tmp_path)]) == 0
+    # It has no registers.
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["tiny.json", "tiny.v"]
+    assert json.loads((tmp_path / "tiny.json").read_text())["module"] == "hwgen_core"
+    verilog = (tmp_path / "tiny.v").read_text()
+    assert "\nmodule hwgen_core(" in verilog and "s_axi" not in verilog
+    assert "tiny.h" not in capsys.readouterr().out
 
 
 def test_changed_parameters_keep_the_name(no_emission: None, tmp_path: Path) -> None:
@@ -116,7 +137,7 @@ def test_wrong_configuration(
         ({"q": np.ones((1, 1, 3, 8), np.int64)}, "q must be float16, float32 or bfloat16, not int64"),
         ({"v": None}, "no array called v; there is k, q"),
         ({"k": np.array([{}], dtype=object)}, "not a readable npz file: Object arrays cannot be loaded"),
-        ({"v": np.ones((1, 1, 5, 4), np.float32)}, "v must have head dimension 8"),
+        ({"v": np.ones((1, 1, 5, 9), np.float32)}, "v must have a head dimension of at most 8"),
     ],
 )
 def test_wrong_tensors(
@@ -141,8 +162,14 @@ def test_pickle_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
         ((*SIM, "--shape", "1,2,3"), "argument --shape: expected four sizes B,H,L,S from 1 on, not '1,2,3'"),
         ((*SIM, "--shape", "1,2,0,4"), "argument --shape: expected four sizes"),
         ((*SIM, "--stall", "256"), "argument --stall: expected a whole number 0 .. 255, not '256'"),
+        ((*SIM, "--bandwidth", "0"), "argument --bandwidth: expected a whole number 1 .. 256, not '0'"),
+        ((*SIM, "--latency", "1"), "argument --latency: expected a whole number 2 .. 65536, not '1'"),
+        ((*SIM, "--latency", "1e3"), "argument --latency: expected a whole number 2 .. 65536, not '1e3'"),
+        ((*SIM, "--seed", "-1"), "argument --seed: expected a whole number 0 .. 2147483647, not '-1'"),
+        (("generate", "--preset", "tiny", "-o", "x", "--top", "array"), "argument --top: invalid choice: 'array'"),
         ((*SIM, "--key-length", "-1"), "the key length must lie in 0 .. 16"),
         ((*SIM, "--scale", "inf"), "scale must be finite"),
+        ((*SIM, "--offset", "-3"), "the causal offset -3 has no effect without a causal mask"),
         ((*SIM, "--input", "a.npz", "--shape", "1,1,1,1"), "--shape is for random data"),
         ((*SIM, "--input", "no-such.npz"), "no-such.npz: no such file"),
     ],
@@ -160,8 +187,10 @@ def test_presets(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["presets"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines[2:]] == list(PRESETS)
+    bus = slice(lines[0].index("bus bits"), lines[0].index("formats"))
     for line, entry in zip(lines[2:], PRESETS.values(), strict=True):
         assert line.endswith(entry.purpose)
+        assert line[bus].strip() == str(entry.config.bus_bits)
     assert cli.main(["presets", "--json"]) == 0
     facts = json.loads(capsys.readouterr().out)
     assert [fact["macs_per_cycle"] for fact in facts if fact["preset"] == "sim"] == [512]
@@ -181,6 +210,7 @@ def test_doctor(capsys: pytest.CaptureFixture[str]) -> None:
         (("presets",), 2, "hwgen: numpy       missing   make setup"),
         (("generate", "--preset", "tiny", "-o", "x"), 2, "hwgen: amaranth    missing   make setup"),
         (("demo",), 2, "hwgen: cocotb      missing   make setup"),
+        (("demo-minilm",), 2, "hwgen: cocotb      missing   make setup"),
     ],
 )
 def test_missing_packages(tmp_path: Path, words: Sequence[str], status: int, text: str) -> None:

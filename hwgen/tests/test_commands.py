@@ -6,16 +6,22 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from golden.formats import BF16
 from hwgen import bench, checked, cli, doctor
-from hwgen.sim.run import Traffic
+from hwgen.bench import RunCase
+from hwgen.errors import SimulationError
+from hwgen.sim import system
+from hwgen.sim.system import MemoryTraits
 from hwgen.tests.fakes import FakeSimulator, arrays, empty_verilog
 
 SIM = ("sim", "--preset", "tiny")
+_, CAUSAL, HEADS = bench.QUICK
+DECODE = RunCase(name="decode", preset="tiny", shape=(1, 4, 1, 9), kv_heads=2, head=(5, 3), figure="read_busy")
 
 
 @pytest.fixture(autouse=True)
@@ -23,30 +29,38 @@ def simulator(monkeypatch: pytest.MonkeyPatch) -> FakeSimulator:
     """In place of Verilator: the golden model, with the bits flipped that a test asks for."""
     fake = FakeSimulator()
     monkeypatch.setattr(doctor, "require", lambda *names: None)
-    monkeypatch.setattr(checked, "build", fake.build)
-    monkeypatch.setattr(checked, "simulate", fake.simulate)
+    monkeypatch.setattr(checked, "build_system", fake.build_system)
+    monkeypatch.setattr(checked, "run_layer", fake.run_layer)
+    monkeypatch.setattr(bench, "build", fake.build)
     monkeypatch.setattr(bench, "simulate", fake.simulate)
+    monkeypatch.setattr(bench, "to_verilog", empty_verilog)
     return fake
 
 
 def test_sim_prints_a_table(simulator: FakeSimulator, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main([*SIM, "--shape", "1,2,4,6", "--seed", "3", "--idle", "20", "--stall", "30"]) == 0
+    memory = ["--latency", "20", "--bandwidth", "128", "--stall", "30"]
+    assert cli.main([*SIM, "--shape", "1,2,4,6", "--seed", "3", *memory]) == 0
     rows = dict(line.split("  ", 1) for line in capsys.readouterr().out.splitlines())
     texts = {name: text.strip() for name, text in rows.items()}
     assert texts["input"] == "random N(0, 1), seed 3, bf16"
     assert texts["shape"] == "batch 1, heads 2, queries 4, keys 6, E 8, F 8"
     assert texts["cycles"] == "1,000"
     assert texts["score array idle"] == "fill 100, wait_k 40, drain 100"
+    assert texts["bytes read, written"] == "8,000, 2,400"
+    # 500 words of 16 bytes.
+    assert texts["read channel busy"] == "0.5000"
     assert texts["bits compared"] == "1,522 (O 1,024, RM 112, RD 368, flags 18)"
     assert texts["bits equal"] == "1,522 (all)"
     assert texts["simulated cycles/s"] == "2.00 k"
     assert "poisoned rows" not in texts
-    assert simulator.options["traffic"] == Traffic(3, 20, 30)
-    assert (simulator.options["trace"], simulator.built["waves"]) == (False, False)
+    assert simulator.options["memory"] == MemoryTraits(seed=3, latency=20, bandwidth=128, stall=30)
+    assert (simulator.options["trace"], simulator.options["lse"]) == (False, True)
+    assert simulator.built == {"memory_bits": 20, "waves": False}
 
 
 def test_sim_without_data_takes_two_blocks(simulator: FakeSimulator) -> None:
     assert cli.main([*SIM, "--set", "in_format=fp32"]) == 0
+    assert simulator.options["memory"] == MemoryTraits(seed=1, latency=100)
     (job,) = simulator.jobs
     assert job.q.shape == job.k.shape == job.v.shape == (16, 8)
     assert job.q.dtype == np.uint32
@@ -66,8 +80,34 @@ def test_sim_of_a_file(simulator: FakeSimulator, tmp_path: Path, capsys: pytest.
     assert (report["poisoned_rows"], report["first_poisoned_rows"]) == (1, [[0, 3, 1]])
     assert report["bits_compared"] == report["bits_equal"]
     assert report["idle"]["score"]["wait_k"] == 40
+    assert (report["read_channel_busy"], report["counters"]["read_bytes_k"]) == (0.5, 3200)
     assert cli.main([*SIM, "--input", str(path)]) == 0
     assert "poisoned rows          1 of 12 saw NaN or Inf; (b, h, p): (0, 3, 1)\n" in capsys.readouterr().out
+
+
+def test_sim_of_smaller_heads(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "in.npz"
+    np.savez(path, **{name: array[..., :size] for (name, array), size in zip(arrays().items(), (5, 5, 3), strict=True)})
+    assert cli.main([*SIM, "--input", str(path), "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert (report["shape"]["E"], report["shape"]["F"]) == (5, 3)
+    assert report["bits_compared"] == report["bits_equal"]
+    # Work that is useful is that of the heads, not that of the arrays.
+    assert report["macs"]["useful"] == report["pairs"] * (5 + 3)
+
+
+def test_memory_is_as_large_as_the_tensors(
+    simulator: FakeSimulator, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # 2^15 rows of 8 numbers of 2 bytes in each of K and V, and room around them.
+    words = [*SIM, "--shape", "1,1,1,32768", "--key-length", "1"]
+    assert cli.main(words) == 0
+    assert simulator.built["memory_bits"] == 22
+    monkeypatch.setattr(system, "MAX_MEMORY_BITS", 20)
+    simulator.built = {}
+    assert cli.main(words) == 2
+    assert "bytes of a simulated memory, which holds 1048576" in capsys.readouterr().err
+    assert simulator.built == {}
 
 
 def test_saturated_scores_are_reported(simulator: FakeSimulator, capsys: pytest.CaptureFixture[str]) -> None:
@@ -121,18 +161,49 @@ def test_bench(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     file = tmp_path / "out" / "bench.json"
-    targets = (3.8, 3.9)
-    cases = [replace(case, target=target) for case, target in zip(bench.QUICK[1:], targets, strict=True)]
+    cases = (
+        replace(CAUSAL, target=3.8),
+        replace(HEADS, target=3.9),
+        replace(DECODE, target=0.51),
+        replace(DECODE, name="again", target=0.5),
+    )
     monkeypatch.setattr(bench, "QUICK", cases)
-    monkeypatch.setattr(bench, "to_verilog", empty_verilog)
     assert bench.run(file, True, bare=lambda build, jobs: (1000, 0.25)) == 0
-    facts = {case["name"]: case for case in json.loads(file.read_text())["cases"]}
-    assert list(facts) == ["causal_48", "heads_4x16", "speed_cocotb", "speed_bare", "emit_tiny", "emit_demo"]
+    report = json.loads(file.read_text())
+    facts = {case["name"]: case for case in report["cases"]}
+    runs = [case.name for case in cases]
+    speeds = ["speed_cocotb", "speed_bare", "speed_accelerator"]
+    memory = [f"memory_{1 << n}" for n in (10, 12, 14, 16, 18, 20)]
+    assert list(facts) == [*runs, *speeds, "emit_tiny", "emit_demo", *memory]
     assert facts["causal_48"]["utilisation"] == 3800 * 16 / (1000 * 16)
-    assert [facts[name]["met"] for name in ("causal_48", "heads_4x16")] == [True, False]
+    assert [facts[name]["met"] for name in runs] == [True, False, False, True]
+    assert facts["decode"]["shape"] == {"B": 1, "Hq": 4, "Hkv": 2, "L": 1, "S": 9, "E": 5, "F": 3}
+    assert (facts["decode"]["read_busy"], facts["decode"]["bytes_read"]) == (0.5, 8000)
     assert facts["causal_48"]["idle"]["score"]["drain"] == 100
-    assert (facts["speed_cocotb"]["cycles_per_second"], facts["speed_bare"]["cycles_per_second"]) == (2000, 4000)
+    assert [facts[name]["cycles_per_second"] for name in speeds] == [2000, 4000, 2000]
     assert (facts["speed_cocotb"]["part_of_bare"], facts["speed_cocotb"]["met"]) == (0.5, False)
     assert facts["emit_tiny"]["modules"] == 1
+    assert {facts[name]["on_chip_bits"] for name in memory} == {18 * 16}
+    assert facts["memory_4096"]["score_rows_bits"] == 2 * 4 * 4096 * 16
+    assert report["memory_latency"] == 100
+    assert simulator.options["memory"] == MemoryTraits(latency=100)
     printed = capsys.readouterr().out
-    assert ">= 3.9   no" in printed and "4.00 k" in printed and str(file) in printed
+    assert "utilisation >= 3.9   no" in printed and "bus read >= 0.5  yes" in printed
+    assert "4.00 k" in printed and "1,048,576" in printed and str(file) in printed
+
+
+def test_bench_asks_for_no_lse(simulator: FakeSimulator, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(bench, "QUICK", (HEADS,))
+    file = tmp_path / "bench.json"
+
+    def facts() -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(file.read_text())["cases"][0]
+        return found
+
+    assert bench.run(file, True, bare=lambda build, jobs: (1000, 0.25)) == 0
+    # O, and the two bits of the run.
+    assert facts()["bits_compared"] == facts()["bits_equal"] == 4 * 16 * 8 * BF16.bits + 2
+    simulator.flips = [(3, "out", (1, 6), 15)]
+    with pytest.raises(SimulationError, match="first difference from the golden model: O at b=0 h=3 p=1 f=6"):
+        bench.run(file, True, bare=lambda build, jobs: (1000, 0.25))
+    assert facts()["bits_compared"] == facts()["bits_equal"] + 1

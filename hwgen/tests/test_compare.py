@@ -12,7 +12,7 @@ from golden.bitexact.numerics import REFERENCE_BITS
 from golden.formats import BF16, decode, encode
 from hwgen.compare import Difference, compare, golden_results, measure_error
 from hwgen.inputs import Problem
-from hwgen.tests.fakes import TINY, agreeing, random_problem, with_flipped_bit
+from hwgen.tests.fakes import TINY, agreeing, random_problem, with_flipped_bit, without_lse
 
 HEADS = 2
 
@@ -94,6 +94,20 @@ def test_first_of_several() -> None:
     again = compare(result, golden, HEADS, TINY).first
     assert again is not None
     assert (again.quantity, again.row, again.element) == ("O", (0, 1, 2), 5)
+
+
+def test_nobody_asked_for_lse() -> None:
+    problem = random_problem()
+    golden = golden_results(problem.jobs(TINY), TINY)
+    result = without_lse(agreeing(golden))
+    comparison = compare(result, golden, HEADS, TINY)
+    bits = 2 * HEADS * 6 * 8 * 16
+    assert comparison.by_quantity == {"O": (bits, bits), "RM": (0, 0), "RD": (0, 0), "flags": (2, 2)}
+    assert comparison.first is None
+    comparison = compare(with_flipped_bit(result, 1, "out", (4, 2), 9), golden, HEADS, TINY)
+    assert comparison.bits - comparison.equal == 1
+    assert comparison.first is not None
+    assert (comparison.first.quantity, comparison.first.row) == ("O", (0, 1, 4))
 
 
 @pytest.mark.parametrize("name", ["saturated", "poisoned"])

@@ -1,20 +1,20 @@
-"""The description of a core must say what is in its Verilog."""
+"""The description of a machine must say what is in its Verilog."""
 
 from __future__ import annotations
 
 import hashlib
 import re
 from dataclasses import asdict
+from functools import cache
 from typing import Any
 
 import pytest
 
 from hwgen import __version__
-from hwgen.core import Core
-from hwgen.describe import TOP, describe
-from hwgen.emit import to_verilog
+from hwgen.describe import TOPS, describe, module_name
+from hwgen.memory.axi_ports import master_ports, slave_ports
 from hwgen.netlist import Memory, read_modules, walk
-from hwgen.tests.fakes import TINY
+from hwgen.tests.fakes import TINY, emitted_once
 
 TEXT = """/* made up */
 module cell(clk, a, y);
@@ -46,12 +46,19 @@ endmodule
 """
 
 
-@pytest.fixture(scope="module")
-def emitted() -> tuple[str, dict[str, Any]]:
+@cache
+def emitted(top: str) -> tuple[str, dict[str, Any]]:
     """Verilog and description of the smallest preset."""
-    core = Core(TINY)
-    verilog = to_verilog(core, TOP)
-    return verilog, describe(TINY, core, verilog, "tiny")
+    part = TOPS[top](TINY)
+    verilog = emitted_once(part, module_name(top))
+    return verilog, describe(TINY, top, part, verilog, "tiny")
+
+
+def facts(top: str) -> dict[str, Any]:
+    return emitted(top)[1]
+
+
+both = pytest.mark.parametrize("top", TOPS)
 
 
 def test_modules_of_a_text() -> None:
@@ -65,21 +72,53 @@ def test_modules_of_a_text() -> None:
     assert places == {(): 0, ("extra",): cell, ("rows",): 30, ("rows", "cell_0"): cell, ("rows", "cell_1"): cell}
 
 
-def test_ports_are_those_of_the_module(emitted: tuple[str, dict[str, Any]]) -> None:
-    verilog, facts = emitted
-    body = verilog[verilog.index(f"module {TOP}(") :]
+@both
+def test_ports_are_those_of_the_module(top: str) -> None:
+    verilog, facts = emitted(top)
+    body = verilog[verilog.index(f"module hwgen_{top}(") :]
     body = body[: body.index("\nendmodule")]
     declared = re.findall(r"^  (input|output) (?:\[(\d+):0\] )?(\S+);", body, re.MULTILINE)
     want = {(direction, name, int(top or 0) + 1) for direction, top, name in declared}
     assert {(port["direction"], port["name"], port["width"]) for port in facts["ports"]} == want
     assert len(facts["ports"]) == len(want) > 20
+    assert facts["module"] == f"hwgen_{top}"
 
 
-def test_fields_fill_their_port(emitted: tuple[str, dict[str, Any]]) -> None:
-    structured = [port for port in emitted[1]["ports"] if "fields" in port]
+def test_ports_of_the_accelerator() -> None:
+    """Those that tools know by their names."""
+    names = [port["name"] for port in facts("accelerator")["ports"]]
+    assert names[:3] == ["aclk", "aresetn", "interrupt"]
+    for prefix, ports in (("s_axi_", slave_ports()), ("m_axi_", master_ports(TINY))):
+        assert [name for name in names if name.startswith(prefix)] == list(ports)
+    slave = {name.removeprefix("s_axi_") for name in names if name.startswith("s_axi_")}
+    master = {name.removeprefix("m_axi_") for name in names if name.startswith("m_axi_")}
+    handshakes = {f"{channel}{end}" for channel in ("aw", "w", "b", "ar", "r") for end in ("valid", "ready")}
+    data = {"awaddr", "wdata", "wstrb", "bresp", "araddr", "rdata", "rresp"}
+    bursts = {f"{channel}{field}" for channel in ("aw", "ar") for field in ("len", "size", "burst")}
+    assert handshakes | data <= slave & master
+    assert bursts | {"wlast", "rlast"} <= master - slave
+    rest = {name for name in names if not name.startswith(("s_axi_", "m_axi_"))}
+    assert rest == {"aclk", "aresetn", "interrupt", "active", "cause", "value_busy"}
+    widths = {port["name"]: port["width"] for port in facts("accelerator")["ports"]}
+    assert (widths["m_axi_rdata"], widths["m_axi_araddr"]) == (TINY.config.bus_bits, TINY.config.address_bits)
+    assert widths["s_axi_wdata"] == 32
+    # None of them carries a structure.
+    assert not any("fields" in port for port in facts("accelerator")["ports"])
+
+
+def test_ports_of_the_core() -> None:
+    names = [port["name"] for port in facts("core")["ports"]]
+    assert names[:2] == ["clk", "rst"]
+    streams = ("job", "fetch", "q", "k", "v", "o", "lse")
+    assert {f"{stream}__{part}" for stream in streams for part in ("payload", "valid", "ready")} < set(names)
+
+
+def test_fields_fill_their_port() -> None:
+    structured = [port for port in facts("core")["ports"] if "fields" in port]
     assert {port["name"] for port in structured} == {
         *(f"{stream}__payload" for stream in ("job", "fetch", "q", "k", "v", "o", "lse")),
         "counters",
+        "geometry",
     }
     for port in structured:
         end = 0
@@ -90,19 +129,23 @@ def test_fields_fill_their_port(emitted: tuple[str, dict[str, Any]]) -> None:
         assert end == port["width"]
 
 
-def test_fields_have_their_signs(emitted: tuple[str, dict[str, Any]]) -> None:
-    ports = {port["name"]: {f["name"]: f for f in port.get("fields", ())} for port in emitted[1]["ports"]}
+def test_fields_have_their_signs() -> None:
+    ports = {port["name"]: {f["name"]: f for f in port.get("fields", ())} for port in facts("core")["ports"]}
     assert ports["job__payload"]["offset"]["signed"]
     assert not ports["job__payload"]["queries"]["signed"]
     assert ports["lse__payload"]["rm"] == {"name": "rm", "offset": 0, "width": 14, "signed": True}
     assert ports["q__payload"]["elements"] == {
         "name": "elements", "offset": 0, "width": 32, "signed": False, "length": 2, "element_width": 16,
     }  # fmt: skip
+    assert ports["q__payload"]["last"] == {"name": "last", "offset": 32, "width": 1, "signed": False}
+    assert ports["job__payload"]["edge"]["signed"]
+    assert not ports["geometry"]["head_f"]["signed"]
 
 
-def test_memories_follow_from_the_parameters(emitted: tuple[str, dict[str, Any]]) -> None:
+@both
+def test_memories_follow_from_the_parameters(top: str) -> None:
     """The bits counted in the text against those the architecture needs."""
-    c, bits = TINY.config, emitted[1]["on_chip_bits"]
+    c, bits = TINY.config, facts(top)["on_chip_bits"]
     assert bits["query_operands"] == c.rows_e * c.cols * TINY.q_depth * c.operand_bits
     assert bits["accumulators_and_results"] == 2 * c.rows_f * c.cols * TINY.acc_depth * c.accumulator_bits
     # A buffer holds whole rows of its head dimension: at least those asked for, at most a power of two of them.
@@ -114,16 +157,32 @@ def test_memories_follow_from_the_parameters(emitted: tuple[str, dict[str, Any]]
     assert bits["total"] == sum(value for name, value in bits.items() if name != "total")
 
 
-def test_multipliers(emitted: tuple[str, dict[str, Any]]) -> None:
-    c, multipliers = TINY.config, emitted[1]["multipliers"]
+def test_the_core_within_the_accelerator() -> None:
+    """What surrounds it has queues of its own, but neither arrays nor multipliers."""
+    core, accelerator = facts("core"), facts("accelerator")
+    same = set(core["on_chip_bits"]) - {"other", "total"}
+    assert len(same) == 4
+    assert {name: accelerator["on_chip_bits"][name] for name in same} == {n: core["on_chip_bits"][n] for n in same}
+    c = TINY.config
+    queues = (3 * c.queue_beats + 4 * c.burst_beats) * c.bus_bits
+    assert accelerator["on_chip_bits"]["other"] >= core["on_chip_bits"]["other"] + queues
+    for name in ("multipliers", "latencies", "widths", "macs_per_cycle", "queries_per_block", "softmax_lanes"):
+        assert accelerator[name] == core[name], name
+    assert accelerator["configuration"] == core["configuration"]
+
+
+@both
+def test_multipliers(top: str) -> None:
+    c, multipliers = TINY.config, facts(top)["multipliers"]
     assert multipliers["score_array"] == c.rows_e * c.cols
     assert multipliers["value_array"] == c.rows_f * c.cols
-    assert emitted[1]["macs_per_cycle"] == multipliers["score_array"] + multipliers["value_array"]
+    assert facts(top)["macs_per_cycle"] == multipliers["score_array"] + multipliers["value_array"]
     assert multipliers["total"] == sum(value for name, value in multipliers.items() if name != "total")
 
 
-def test_identity(emitted: tuple[str, dict[str, Any]]) -> None:
-    verilog, facts = emitted
+@both
+def test_identity(top: str) -> None:
+    verilog, facts = emitted(top)
     assert facts["configuration"] == asdict(TINY.config)
     assert facts["configuration_hash"] == TINY.config.hash()
     assert facts["generator"] == {"name": "hwgen", "version": __version__}
@@ -134,9 +193,10 @@ def test_identity(emitted: tuple[str, dict[str, Any]]) -> None:
     }
 
 
-def test_distances(emitted: tuple[str, dict[str, Any]]) -> None:
-    latencies = emitted[1]["latencies"]
+@both
+def test_distances(top: str) -> None:
+    latencies = facts(top)["latencies"]
     assert min(latencies.values()) > 0
     assert latencies["key_to_value"] > latencies["key_to_score"] + latencies["softmax_lane"]
     assert latencies["visit"] == 2
-    assert emitted[1]["widths"]["qk"] == 2 * 17 + 3 + 1
+    assert facts(top)["widths"]["qk"] == 2 * 17 + 3 + 1

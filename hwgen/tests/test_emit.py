@@ -13,6 +13,7 @@ from amaranth.hdl import Module
 from amaranth.lib.wiring import In, Out
 
 import hwgen
+from hwgen.core import Core
 from hwgen.emit import to_verilog
 from hwgen.part import Part, place
 from hwgen.tests.bench import CHOICES, tiny
@@ -118,6 +119,16 @@ def test_every_clock_is_a_clock() -> None:
     edges = set(re.findall(r"posedge (\S+)", core()))
     # An undriven clock domain would be written as a constant.
     assert edges == {"clk)"}
+
+
+def test_what_has_no_bits_is_not_there() -> None:
+    """With one fold, slot and column numbers of folds, slots and columns are empty: `[-1:0]` would be two bits."""
+    text = to_verilog(Core(tiny(cols=1, slots=1, head_e=4, head_f=4)), "core")
+    assert "[-1:0]" not in text
+    ports = dict(re.findall(r"^module (\w+)\b[^(]*\((.*?)\);", text, re.M | re.S))
+    # What is left is connected.
+    assert "last_fold" not in ports["value_array"] and "slot" not in ports["pending_slots"]
+    assert "last_fold" in dict(re.findall(r"^module (\w+)\b[^(]*\((.*?)\);", core(), re.M | re.S))["value_array"]
 
 
 def test_no_trace_of_the_machine() -> None:

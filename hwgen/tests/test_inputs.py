@@ -13,11 +13,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from golden.formats import BF16, FP16, FP32, encode
+from golden.formats import BF16, FP16, FP32, CodeArray, encode
 from hwgen.errors import InputError
-from hwgen.inputs import MAX_JOBS, address_bits, make_problem, random_tensors, read_tensors, to_codes
+from hwgen.inputs import make_problem, random_tensors, read_tensors, to_codes
 from hwgen.params import Params
 from hwgen.presets import preset
+from hwgen.sim.run import head_dimensions
 from hwgen.tests.fakes import TINY, random_problem
 
 SHAPES = {"q": (2, 4, 5, 8), "k": (2, 2, 7, 8), "v": (2, 2, 7, 8)}
@@ -26,6 +27,10 @@ SHAPES = {"q": (2, 4, 5, 8), "k": (2, 2, 7, 8), "v": (2, 2, 7, 8)}
 def tensors(dtype: Any = np.float32) -> dict[str, NDArray[Any]]:
     rng = np.random.default_rng(5)
     return {name: rng.standard_normal(shape).astype(dtype) for name, shape in SHAPES.items()}
+
+
+def bf16() -> dict[str, CodeArray]:
+    return {name: encode(array, BF16) for name, array in tensors().items()}
 
 
 def saved(folder: Path, arrays: dict[str, NDArray[Any]]) -> Path:
@@ -112,12 +117,22 @@ def test_random_data_depend_on_the_seed_only() -> None:
         assert (first[name] != other[name]).any()
 
 
+def test_random_data_of_other_heads_than_the_preset() -> None:
+    codes = random_tensors((2, 6, 3, 4), 1, TINY, kv_heads=2, head=(5, 3))
+    shapes = {"q": (2, 6, 3, 5), "k": (2, 2, 4, 5), "v": (2, 2, 4, 3)}
+    assert {name: array.shape for name, array in codes.items()} == shapes
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"q": np.zeros((5, 8), np.float32)}, "q must have 4 dimensions"),
         ({"q": np.zeros((2, 4, 5, 9), np.float32)}, "q and k must have the same head dimension"),
-        ({"v": np.zeros((2, 2, 7, 4), np.float32)}, "v must have head dimension 8 (the core's head_f), not 4"),
+        (
+            {"v": np.zeros((2, 2, 7, 9), np.float32)},
+            "v must have a head dimension of at most 8 (the core's head_f), not 9",
+        ),
+        ({"v": np.zeros((2, 2, 7, 0), np.float32)}, "v must have at least one head and one element a row"),
         ({"v": np.zeros((2, 2, 6, 8), np.float32)}, "k and v must agree"),
         ({"q": np.zeros((2, 3, 5, 8), np.float32)}, "query heads must be a multiple"),
         ({"q": np.zeros((3, 4, 5, 8), np.float32)}, "same batch size"),
@@ -125,7 +140,10 @@ def test_random_data_depend_on_the_seed_only() -> None:
         ({"q": np.zeros((2, 4, 5, 8))}, "q must be float16, float32 or bfloat16, not float64"),
         ({"k": np.zeros((2, 2, 7, 8), np.int32)}, "k must be float16, float32 or bfloat16, not int32"),
         ({"k": np.zeros((2, 2, 7, 8), "V4")}, "k must be float16, float32 or bfloat16, not |V4"),
-        ({"q": np.zeros((2, 4, 5, 4), np.float32), "k": np.zeros((2, 2, 7, 4), np.float32)}, "q and k must have head"),
+        (
+            {"q": np.zeros((2, 4, 5, 12), np.float32), "k": np.zeros((2, 2, 7, 12), np.float32)},
+            "q and k must have a head dimension of at most 8 (the core's head_e), not 12",
+        ),
     ],
 )
 def test_refused_arrays(tmp_path: Path, change: dict[str, NDArray[Any]], message: str) -> None:
@@ -134,6 +152,16 @@ def test_refused_arrays(tmp_path: Path, change: dict[str, NDArray[Any]], message
         make_problem(*read_tensors(path, TINY), TINY)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("head_e", "head_f"), [(1, 8), (5, 3), (8, 1)])
+def test_heads_may_be_smaller_than_the_core(head_e: int, head_f: int) -> None:
+    codes = {
+        name: array[..., :size] for (name, array), size in zip(bf16().items(), (head_e, head_e, head_f), strict=True)
+    }
+    problem = make_problem(codes, "", TINY)
+    assert (problem.shape.E, problem.shape.F, problem.scale) == (head_e, head_f, 1 / math.sqrt(head_e))
+    assert head_dimensions(problem.jobs(TINY)) == (head_e, head_f)
 
 
 def test_missing_array(tmp_path: Path) -> None:
@@ -197,15 +225,28 @@ def test_refused_masks(masks: dict[str, Any], message: str) -> None:
         random_problem(**masks).jobs(TINY)
 
 
-def test_more_than_the_simulated_memory_holds() -> None:
-    assert address_bits(random_problem(), TINY) == 18
-    many = random_problem((1, 1, 1 << 17, 1))
-    assert many.q.size // TINY.config.beat == 1 << 19
-    assert address_bits(many, TINY) == 20
-    codes = {"q": many.q, "k": many.k, "v": many.v}
-    huge = make_problem({name: np.broadcast_to(c, (1, 64, *c.shape[2:])) for name, c in codes.items()}, "", TINY)
-    with pytest.raises(InputError, match="the tensors take 33554432 beats"):
-        address_bits(huge, TINY)
-    heads = {name: np.broadcast_to(c[:, :, :1], (1, MAX_JOBS + 1, 1, 8)) for name, c in codes.items()}
-    with pytest.raises(InputError, match="one run takes up to 65535 heads, got 65536"):
-        make_problem(heads, "", TINY)
+@pytest.mark.parametrize(
+    ("sizes", "message"),
+    [
+        ((65536, 1, 1, 1, 1), "there can be up to 65535 batch entries, not 65536"),
+        ((1, 65536, 65536, 1, 1), "there can be up to 65535 query heads, not 65536"),
+        ((1, 4097, 1, 1, 1), "there can be up to 4096 query heads for a key/value head, not 4097"),
+        ((1, 1, 1, (1 << 20) + 1, 1), "there can be up to 1048576 queries, not 1048577"),
+        ((1, 257, 1, 1 << 20, 1), "there can be up to 268435456 queries for a key/value head, not 269484032"),
+        ((1, 1, 1, 1, (1 << 20) + 1), "there can be up to 1048576 keys, not 1048577"),
+    ],
+)
+def test_more_than_a_descriptor_can_say(sizes: tuple[int, ...], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        make_problem(endless(*sizes), "", TINY)
+
+
+@pytest.mark.parametrize("sizes", [(65535, 65535, 65535, 1, 1), (1, 4096, 1, 1 << 16, 1), (1, 256, 1, 1 << 20, 1 << 20)])
+def test_as_much_as_a_descriptor_can_say(sizes: tuple[int, ...]) -> None:
+    assert make_problem(endless(*sizes), "", TINY).shape[:5] == sizes
+
+
+def endless(b: int, hq: int, hkv: int, length: int, keys: int) -> dict[str, CodeArray]:
+    """Zeros of any shape, without memory for them."""
+    shapes = {"q": (b, hq, length, 1), "k": (b, hkv, keys, 1), "v": (b, hkv, keys, 1)}
+    return {name: np.broadcast_to(np.zeros(1, BF16.dtype), shape) for name, shape in shapes.items()}

@@ -1,0 +1,1 @@
+"""Tests that need packages which hwgen does not: `make test-torch`."""

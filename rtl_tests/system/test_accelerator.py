@@ -1,0 +1,173 @@
+"""Whole layers through registers, descriptors and memory, every bit equal to the golden model."""
+
+from __future__ import annotations
+
+import functools
+
+import ml_dtypes
+import numpy as np
+import pytest
+
+import hwgen
+from hwgen.control.causes import Cause
+from hwgen.control.descriptor import LSE_BYTES
+from hwgen.control.register_map import counter_names
+from hwgen.params import Params
+from hwgen.sim import system
+from hwgen.sim.layout import Image
+from hwgen.sim.system import MemoryTraits, SystemResult, build_system, run_system
+from rtl_tests.harness.configurations import BASE
+from rtl_tests.harness.layers import Layer, assert_layer, layer
+
+MEMORY_BITS = 20
+
+FP32 = {"in_format": "fp32", "out_format": "fp32"}
+FP16 = {"in_format": "fp16", "out_format": "fp16"}
+VARIANTS: dict[str, dict[str, object]] = {
+    "bus of 32": {"bus_bits": 32, "address_bits": 32, "burst_beats": 64, **FP32},
+    "bus of 64": {"bus_bits": 64, "address_bits": 40, "outstanding": 2, "head_e": 16, "out_format": "fp32"},
+    "bus of 128": {},
+    "bus of 512": {"bus_bits": 512, "burst_beats": 4, "head_f": 16, "beat": 4, "out_beat": 4, **FP16},
+}
+
+MEMORIES = {
+    "quick": MemoryTraits(latency=0, seed=2),
+    "distant": MemoryTraits(latency=500, stall=20, seed=3),
+    "busy": MemoryTraits(latency=30, stall={"aw": 120, "w": 90, "b": 60, "ar": 150, "r": 90}, lite_stall=100, seed=4),
+    "narrow": MemoryTraits(latency=100, bandwidth=60, aw_waits=True, seed=5),
+}
+CASES = [
+    ("bus of 32", "quick"),
+    ("bus of 32", "busy"),
+    ("bus of 64", "distant"),
+    ("bus of 64", "busy"),
+    ("bus of 128", "quick"),
+    ("bus of 128", "narrow"),
+    ("bus of 512", "distant"),
+    ("bus of 512", "narrow"),
+]
+LAYERS = 9
+
+
+def params(name: str) -> Params:
+    return Params(BASE.replace(VARIANTS[name]))
+
+
+def run(core: Params, layers: list[Layer], memory: MemoryTraits, tails: list[int] | None = None) -> SystemResult:
+    """All layers as one queue. Every bit is compared, the counters have to add up."""
+    image = Image(core)
+    placed = [one.place(image) for one in layers]
+    build = build_system(core, memory_bits=MEMORY_BITS, fast=False)
+    result = run_system(build, image, [p.descriptor for p in placed], memory=memory, tails=tails)
+    result.require_faultless()
+    image.require_untouched(result.memory)
+    golden = [one.golden(core) for one in layers]
+    for i, (place, want) in enumerate(zip(placed, golden, strict=True)):
+        assert_layer(place, result.memory, want, f"layer {i} ({layers[i]})")
+    flags = (result.last.saturated, result.last.poisoned)
+    assert flags == tuple(any(bool(getattr(want, name).any()) for want in golden) for name in ("saturated", "poisoned"))
+    return result
+
+
+def assert_counters(core: Params, layers: list[Layer], result: SystemResult) -> None:
+    """Of all layers since reset."""
+    counters, traffic = result.last.counters, result.traffic
+    assert counters["descriptors"] == len(layers)
+    assert counters["jobs"] == sum(one.k.shape[0] * one.k.shape[1] for one in layers)
+    assert counters["heads"] == sum(one.q.shape[0] * one.q.shape[1] for one in layers)
+    assert counters["pairs"] == sum(one.pairs for one in layers)
+    for array in ("score", "value"):
+        idle = sum(counters[f"{array}_idle_{cause.name.lower()}"] for cause in Cause)
+        assert counters[f"{array}_busy"] + idle == counters["cycles"]
+    read = sum(counters[f"read_bytes_{name}"] for name in ("q", "k", "v", "other"))
+    written = sum(counters[f"written_bytes_{name}"] for name in ("o", "lse"))
+    assert (read, written) == (traffic["read_beats"] * core.bus_bytes, traffic["write_beats"] * core.bus_bytes)
+    lse = sum(one.q[..., 0].size for one in layers if one.lse) * LSE_BYTES
+    # A record that is not aligned to a word takes two.
+    assert lse <= counters["written_bytes_lse"] <= 2 * lse * max(1, core.bus_bytes // LSE_BYTES)
+    assert (counters["poisoned_rows"] > 0) >= result.last.poisoned
+
+
+@pytest.mark.parametrize(("name", "memory"), CASES)
+def test_random_layers(name: str, memory: str) -> None:
+    core = params(name)
+    rng = np.random.default_rng([VARIANTS[name].get("bus_bits", 128), len(memory)])
+    layers = [layer(rng, core) for _ in range(LAYERS)]
+    result = run(core, layers, MEMORIES[memory])
+    assert (result.last.head, result.last.errors) == (LAYERS, 0)
+    assert_counters(core, layers, result)
+
+
+def test_the_cases_cover_what_matters() -> None:
+    """Every variant and every memory; grouped, causal, short, ragged, moved and empty problems."""
+    assert {name for name, _ in CASES} == set(VARIANTS) and {memory for _, memory in CASES} == set(MEMORIES)
+    layers = []
+    for name, memory in CASES:
+        rng = np.random.default_rng([VARIANTS[name].get("bus_bits", 128), len(memory)])
+        layers += [(one, params(name)) for one in (layer(rng, params(name)) for _ in range(LAYERS))]
+    facts = {
+        "grouped": [one.q.shape[1] > one.k.shape[1] > 1 for one, _ in layers],
+        "one key head": [one.q.shape[1] > one.k.shape[1] == 1 for one, _ in layers],
+        "causal": [one.causal and one.offset != 0 for one, _ in layers],
+        "lengths": [one.lengths is not None and len(set(one.lengths.tolist())) > 1 for one, _ in layers],
+        "moved": [bool(one.arrange) for one, _ in layers],
+        "ragged E": [one.q.shape[3] % core.config.rows_e != 0 for one, core in layers],
+        "ragged F": [one.v.shape[3] % core.config.rows_f != 0 for one, core in layers],
+        "fewer folds": [one.q.shape[3] <= core.config.rows_e < core.config.head_e for one, core in layers],
+        "no LSE": [not one.lse for one, _ in layers],
+        "many blocks": [one.q.shape[2] > 2 * core.block for one, core in layers],
+    }
+    for fact, occurs in facts.items():
+        assert sum(occurs) >= 3, fact
+
+
+def test_one_by_one_round_the_ring() -> None:
+    """A ring of three, the doorbell rung for one, two and four descriptors: the last of them are the first again."""
+    core = params("bus of 128")
+    rng = np.random.default_rng(7)
+    layers = [layer(rng, core, largest=9) for _ in range(3)]
+    result = run(core, layers, MemoryTraits(seed=6), tails=[1, 3, 4, 6, 7])
+    assert [one.head for one in result.runs] == [1, 3, 4, 6, 7]
+    assert [one.counters["descriptors"] for one in result.runs] == [1, 3, 4, 6, 7]
+    pairs = [one.counters["pairs"] for one in result.runs]
+    whole = sum(one.pairs for one in layers)
+    assert pairs == [layers[0].pairs, whole, whole + layers[0].pairs, 2 * whole, 2 * whole + layers[0].pairs]
+    # From the doorbell to the interrupt, give or take the registers' latency and the copying of counters in between.
+    spent = [result.runs[0].counters["cycles"], result.runs[1].counters["cycles"]]
+    assert abs(result.runs[0].cycles - spent[0]) <= 10
+    assert 0 <= result.runs[1].cycles - (spent[1] - spent[0]) <= 2 * len(counter_names())
+
+
+def test_memory_that_answers_late_changes_no_bit_but_takes_longer() -> None:
+    core = params("bus of 128")
+    rng = np.random.default_rng(8)
+    layers = [layer(rng, core)]
+    near, far = (run(core, layers, MemoryTraits(latency=latency)) for latency in (10, 400))
+    assert near.memory.tobytes() == far.memory.tobytes()
+    assert far.last.counters["read_wait"] > near.last.counters["read_wait"]
+    assert far.last.cycles > near.last.cycles + 2 * 390
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float32"])
+def test_attention_of_arrays(dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`hwgen.attention` on the simulated accelerator and on its model."""
+    if dtype == "float32":
+        # A configuration of its own formats: that of the bus of 32, whose simulator is there.
+        preset, kind = BASE.replace(VARIANTS["bus of 32"]), np.dtype(np.float32)
+    else:
+        preset, kind = BASE, np.dtype(ml_dtypes.bfloat16)
+    monkeypatch.setattr(system, "build_system", functools.partial(build_system, fast=False))
+    rng = np.random.default_rng(9)
+    q, k, v = (rng.standard_normal(shape).astype(kind) for shape in ((2, 4, 9, 8), (2, 2, 11, 8), (2, 2, 11, 5)))
+    options = {"is_causal": True, "causal_offset": -2, "kv_lengths": [3, 11], "scale": 0.4, "preset": preset}
+    out, lse, stats = hwgen.attention(q, k, v, return_lse=True, return_stats=True, **options)
+    want, want_lse = hwgen.attention(q, k, v, return_lse=True, backend="bitexact", **options)
+    assert out.dtype == kind and out.shape == (2, 4, 9, 5)
+    np.testing.assert_array_equal(out.view(np.uint8), want.view(np.uint8))
+    np.testing.assert_array_equal(lse, want_lse)
+    assert np.isneginf(lse).sum() == 2 * 4 * 2
+    pairs = 4 * sum(min(max(i - 1, 0), length) for length in (3, 11) for i in range(9))
+    assert stats["pairs"] == pairs and stats["heads"] == 8
+    params = Params(preset)
+    assert stats["utilisation"] == pairs * (8 + 5) / (stats["cycles"] * params.macs)
+    assert not stats["poisoned"] and not stats["saturated"] and stats["seconds"] > 0

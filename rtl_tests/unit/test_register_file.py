@@ -1,0 +1,60 @@
+"""The registers as emitted, with the counters behind them, used by an AXI4-Lite master that others wrote."""
+
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+from amaranth.hdl import Module
+from amaranth.lib.wiring import In, Out
+
+from hwgen.control.counter_snapshot import CounterSnapshot, all_counters_layout
+from hwgen.control.register_file import RegisterFile
+from hwgen.memory.axi_ports import connect_slave, slave_ports
+from hwgen.params import Params
+from hwgen.part import Part, place
+from rtl_tests.harness.configurations import params
+from rtl_tests.harness.unit import run_unit
+
+PULSES = ("start", "abort", "soft_reset", "clear_counters")
+# A simulator that was built from another text of this file is not used again.
+SOURCE = sha256(Path(__file__).read_bytes()).hexdigest()
+
+
+class FlatRegisters(Part):
+    """Register file and counter snapshot with the bus's usual signal names; `source` only tells builds apart."""
+
+    def __init__(self, params: Params, source: str) -> None:
+        self._params = params
+        members = {name: Out(1) for name in (*PULSES, "pending", "interrupt", "copying")}
+        members |= {"ready": In(1), "done": In(1), "capture": In(1), "counters": In(all_counters_layout())}
+        super().__init__(slave_ports() | members)
+
+    def elaborate(self, platform):
+        m = Module()
+        registers, snapshot = RegisterFile(self._params), CounterSnapshot(self._params)
+        place(m, "registers", registers)
+        place(m, "snapshot", snapshot)
+        connect_slave(m, self, registers)
+        m.d.comb += [getattr(self, name).eq(getattr(registers, name)) for name in (*PULSES, "pending", "interrupt")]
+        m.d.comb += [
+            registers.ready.eq(self.ready),
+            registers.done.eq(self.done),
+            registers.copying.eq(snapshot.copying),
+            self.copying.eq(snapshot.copying),
+            snapshot.counters.eq(self.counters),
+            snapshot.capture.eq(self.capture),
+            snapshot.address.eq(registers.counter_address),
+            registers.counter_data.eq(snapshot.data),
+        ]
+        return m
+
+
+# Pauses before what the host sends, and before it takes an answer.
+TRAFFIC = [(0.0, 0.0), (0.6, 0.0), (0.0, 0.6), (0.5, 0.5)]
+
+
+@pytest.mark.parametrize("seed,traffic", list(enumerate(TRAFFIC)), ids=str)
+def test_register_file(seed: int, traffic: tuple[float, float], tmp_path: Path) -> None:
+    idle, stall = traffic
+    settings = {"CORE": "base", "SEED": seed, "IDLE": idle, "STALL": stall}
+    run_unit(FlatRegisters, (params("base"), SOURCE), "rtl_tests.unit.cocotb_register_file", tmp_path, settings)
