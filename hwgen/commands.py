@@ -189,8 +189,8 @@ def presets(json_wanted: bool) -> int:
     if json_wanted:
         print(to_json(facts), end="")
         return 0
-    header = ("preset", "score", "value", "slots", "lanes", "E", "F", "queries", "MACs/cycle")
-    header += ("bus bits", "formats", "purpose")
+    sizes = ("score", "value", "slots", "lanes", "E", "F", "queries", "MACs/cycle", "bus bits")
+    header = ("preset", *sizes, "formats", "purpose")
     rows = []
     for fact in facts:
         c = fact["configuration"]

@@ -71,10 +71,11 @@ class ReadEngine(Part):
             place(m, f"client_{i}", client)
         place(m, "tracker", tracker)
         # A flush lasts until nothing is in flight.
-        drop, rest = Signal(), Signal()
+        drop, rest, nothing = Signal(), Signal(), Signal()
         m.d.comb += [
             drop.eq(self.flush | rest),
-            self.idle.eq(~tracker.busy & ~self.taken.any() & Cat(client.empty for client in self._clients).all()),
+            nothing.eq(Cat(client.empty for client in self._clients).all() & ~self.taken.any()),
+            self.idle.eq(nothing & ~tracker.busy & ~rest),
         ]
         m.d.sync += rest.eq(drop & tracker.busy)
         self._issue(m, drop)

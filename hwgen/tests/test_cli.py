@@ -88,9 +88,7 @@ def test_generate(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatc
         assert (tmp_path / name).read_bytes() == (folder / name).read_bytes(), name
 
 
-def test_generate_the_core(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_generate_the_core(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(commands, "to_verilog", emitted_once)
     assert cli.main(["generate", "--preset", "tiny", "--top", "core", "-o", str(tmp_path)]) == 0
     # It has no registers.

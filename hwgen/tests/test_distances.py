@@ -24,7 +24,6 @@ SHAPES = [
     pytest.param(tiny(), (8, 8), id="4x2"),
     pytest.param(THREE_FOLDS, (6, 8), id="2x1-three-folds"),
     pytest.param(THREE_FOLDS, (3, 7), id="2x1-two-folds"),
-    pytest.param(THREE_FOLDS, (1, 4), id="2x1-one-fold"),
 ]
 REST = 5
 

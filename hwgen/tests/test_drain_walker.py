@@ -108,7 +108,7 @@ def test_every_query_once_and_in_order(late: int | None, params: Params) -> None
 def test_a_row_ends_where_f_does(head_f: int) -> None:
     """Two groups in each of three folds: rows of one to six beats."""
     params = tiny(head_f=12, cols=1, slots=3)
-    machine = Machine(random_jobs(2, params, 3), params, 2, head_f)
+    machine = Machine(random_jobs(2, params, 2), params, 2, head_f)
     run(machine.dut, machine.drive)
     assert [step for _, step in machine.log] == machine.steps
     rows = sum(block["queries"] for block in machine.blocks)

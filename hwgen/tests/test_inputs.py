@@ -241,7 +241,9 @@ def test_more_than_a_descriptor_can_say(sizes: tuple[int, ...], message: str) ->
         make_problem(endless(*sizes), "", TINY)
 
 
-@pytest.mark.parametrize("sizes", [(65535, 65535, 65535, 1, 1), (1, 4096, 1, 1 << 16, 1), (1, 256, 1, 1 << 20, 1 << 20)])
+@pytest.mark.parametrize(
+    "sizes", [(65535, 65535, 65535, 1, 1), (1, 4096, 1, 1 << 16, 1), (1, 256, 1, 1 << 20, 1 << 20)]
+)
 def test_as_much_as_a_descriptor_can_say(sizes: tuple[int, ...]) -> None:
     assert make_problem(endless(*sizes), "", TINY).shape[:5] == sizes
 

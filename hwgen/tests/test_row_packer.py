@@ -1,4 +1,4 @@
-"""The row packer against a byte array: words with strobes put every run of rows at its address and touch nothing else."""
+"""The row packer against a byte array: words with strobes put every run of rows in its place and touch nothing else."""
 
 import gc
 from typing import Any
