@@ -19,8 +19,9 @@ from golden.exact import Shape, check_shapes
 from golden.formats import BF16, FP16, FP32, CodeArray, FloatFormat, encode
 from hwgen.config import Config, did_you_mean
 from hwgen.control.descriptor import MAX_COUNT
+from hwgen.control.descriptor_rules import MAX_GROUP, MAX_LENGTH, MAX_QUERIES
 from hwgen.errors import InputError
-from hwgen.params import GROUP_BITS, LENGTH_BITS, QUERY_BITS, Params
+from hwgen.params import Params
 from hwgen.presets import PRESETS
 from hwgen.presets import preset as named_preset
 from hwgen.progress import step
@@ -33,9 +34,6 @@ TYPES: dict[np.dtype[Any], FloatFormat] = {
     np.dtype(np.float16): FP16,
     np.dtype(np.float32): FP32,
 }
-MAX_LENGTH = 1 << (LENGTH_BITS - 1)
-MAX_GROUP = 1 << (GROUP_BITS - 1)
-MAX_QUERIES = 1 << (QUERY_BITS - 1)
 
 
 def attention(
@@ -257,6 +255,7 @@ def _run_bitexact(problem: _Problem, params: Params, lse: bool) -> tuple[FloatAr
 
 def _run_rtl(problem: _Problem, params: Params, lse: bool) -> tuple[FloatArray, NDArray[Any], dict[str, Any]]:
     from hwgen.sim import layout, system
+    from hwgen.sim.layer import run_placed
 
     image = layout.Image(params)
     code = params.numerics.encode_scale(problem.scale)
@@ -266,10 +265,7 @@ def _run_rtl(problem: _Problem, params: Params, lse: bool) -> tuple[FloatArray, 
     with step("generating and building the simulator (once)"):
         build = system.build_system(params, memory_bits=bits)
     with step("simulating"):
-        run = system.run_system(build, image, [placed.descriptor])
-    run.require_faultless()
-    image.require_untouched(run.memory)
-    outputs = placed.outputs(run.memory)
+        outputs, run = run_placed(build, image, placed)
     counters = run.last.counters
     useful = counters["pairs"] * (problem.shape.E + problem.shape.F)
     stats = {"utilisation": useful / (counters["cycles"] * params.macs), "seconds": run.seconds}

@@ -11,6 +11,7 @@ _INSTANCE = re.compile(r"^  (\S+) +(\S+) +\($")
 _MEMORY = re.compile(r"^  reg (?:\[(\d+):0\] )?(\S+) +\[(\d+):0\];")
 # Verilog's attributes are written (* name *): a product has a blank on both sides of its star, and no bracket.
 _PRODUCT = re.compile(r"^  assign .* = .*[^(] \* [^)]")
+_CONSTANT_FACTOR = re.compile(r" \* \d+'h([0-9a-f]+)")
 
 
 @dataclass(frozen=True)
@@ -46,9 +47,15 @@ def read_modules(verilog: str) -> dict[str, Module]:
             current.instances.append((found[1], found[2]))
         elif found := _MEMORY.match(line):
             current.memories.append(Memory(found[2], int(found[1] or 0) + 1, int(found[3]) + 1))
-        elif _PRODUCT.match(line):
+        elif _PRODUCT.match(line) and not _is_shift(line):
             current.multipliers += 1
     return modules
+
+
+def _is_shift(line: str) -> bool:
+    """Whether a product is one with a constant power of two."""
+    found = _CONSTANT_FACTOR.search(line)
+    return found is not None and int(found[1], 16).bit_count() == 1
 
 
 def walk(modules: dict[str, Module], top: str) -> Iterator[tuple[tuple[str, ...], Module]]:

@@ -201,7 +201,8 @@ def _draw_activity(axes: Axes, checked: Checked) -> None:
 def _draw_ends(axes: Sequence[Axes], checked: Checked) -> None:
     """How the two arrays start and how they finish, cycle by cycle."""
     counters, cycles = checked.result.counters, checked.cycles
-    longest = max(counters["score_idle_fill"], counters["score_idle_drain"], counters["value_idle_fill"], 32)
+    ends = ("score_idle_fill", "score_idle_drain", "value_idle_fill")
+    longest = max(counters["score_idle_no_job"] + max(counters[name] for name in ends), 32)
     span = min(cycles, round(1.6 * longest))
     for part, first, text in ((axes[0], 0, "First"), (axes[1], cycles - span, "Last")):
         _draw_lanes(part, checked, first, first + span)

@@ -207,7 +207,7 @@ class Issuer(Part):
             m.d.sync += [
                 self._slot.eq(self._slot + 1),
                 self._next_edge.eq(self._next_edge - cols),
-                self._staying.eq(self._staying | ~self._leaves),
+                self._staying.eq(~self._leaves),
                 self._next_low.eq(low),
                 self._low_edge.eq(edge),
             ]

@@ -159,7 +159,7 @@ def _control() -> Iterator[Register]:
         Field("idle", 2, 1, Access.READ_ONLY, "no descriptor is being worked on and no start waits", reset=1),
         Field("ready", 3, 1, Access.READ_CLEAR, "a start was taken up since the last reading"),
         Field("abort", 4, 1, Access.PULSE, "end the descriptor at hand, as fault ABORTED, and halt until a start"),
-        Field("soft_reset", 5, 1, Access.PULSE, "all registers to their reset values, the machine to idle"),
+        Field("soft_reset", 5, 1, Access.PULSE, "registers but counters to their reset values, the machine to idle"),
         Field("clear_counters", 6, 1, Access.PULSE, "counters, `saturated` and `poisoned` to zero"),
         Field("auto_restart", 7, 1, Access.CONSTANT, "there is none"),
     )

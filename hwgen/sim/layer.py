@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from hwgen.inputs import Problem
 from hwgen.params import Params
 from hwgen.sim.layout import Image, Outputs, Placed
 from hwgen.sim.run import HeadResult, RunResult
-from hwgen.sim.system import MemoryTraits, SystemBuild, run_system
+from hwgen.sim.system import MemoryTraits, SystemBuild, SystemResult, run_system
 
 
 def place_problem(problem: Problem, params: Params, lse: bool) -> tuple[Image, Placed]:
@@ -44,13 +45,19 @@ def run_layer(
     neither to O nor to LSE.
     """
     image, placed = place_problem(problem, build.params, lse)
-    result = run_system(build, image, [placed.descriptor], memory=memory, trace=trace, waves=waves)
-    result.require_faultless()
-    image.require_untouched(result.memory)
+    outputs, result = run_placed(build, image, placed, memory=memory, trace=trace, waves=waves)
     shape, run = problem.shape, result.last
-    heads = list(head_results(placed.outputs(result.memory)))
+    heads = list(head_results(outputs))
     activity = working_activity(result.activity)
     return RunResult(heads, shape.E, shape.F, run.counters, run.saturated, run.poisoned, result.seconds, activity)
+
+
+def run_placed(build: SystemBuild, image: Image, placed: Placed, **options: Any) -> tuple[Outputs, SystemResult]:
+    """What one descriptor gives, `options` being those of `run_system`; raises what `run_layer` raises."""
+    result = run_system(build, image, [placed.descriptor], **options)
+    result.require_faultless()
+    image.require_untouched(result.memory)
+    return placed.outputs(result.memory), result
 
 
 def head_results(outputs: Outputs) -> Iterator[HeadResult]:

@@ -25,6 +25,7 @@ module cell(clk, a, y);
   reg [3:0] state = 4'h0;
   assign y = $signed(a) * $signed(b);
   assign z = a + b;
+  assign w = a * 6'h20;
 endmodule
 module \\row.queue (clk);
   reg [9:0] storage [2:0];
