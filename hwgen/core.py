@@ -215,6 +215,8 @@ class Core(Part):
         m.d.comb += [
             run.accepted.eq(self.job.valid & self.job.ready),
             run.finished.eq(self.o.valid & self.o.ready & self.o.payload.job_last),
+            run.begun.eq(self._walker.block.valid & self._walker.block.ready),
+            run.issued.eq(issuer.block_done),
             run.lse_waiting.eq(self.lse.valid),
             run.visit.eq(issuer.tag.valid),
             run.clear.eq(self.clear),

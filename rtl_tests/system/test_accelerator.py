@@ -17,7 +17,7 @@ from hwgen.sim import system
 from hwgen.sim.layout import Image
 from hwgen.sim.system import MemoryTraits, SystemResult, build_system, run_system
 from rtl_tests.harness.configurations import BASE
-from rtl_tests.harness.layers import Layer, assert_layer, layer
+from rtl_tests.harness.layers import Layer, assert_layer, layer, stack
 
 MEMORY_BITS = 20
 
@@ -96,6 +96,19 @@ def test_random_layers(name: str, memory: str) -> None:
     result = run(core, layers, MEMORIES[memory])
     assert (result.last.head, result.last.errors) == (LAYERS, 0)
     assert_counters(core, layers, result)
+
+
+def test_a_layer_without_keys_leaves_nothing_behind() -> None:
+    """Its results are out before its queries are in; those must not meet the next layer."""
+    core = params("bus of 512")
+    rng = np.random.default_rng(9)
+    layers = []
+    for hq, hkv, length, keys, e, f, visible in [(9, 3, 17, 9, 8, 12, 0), (3, 1, 14, 5, 7, 16, 2)]:
+        shapes = ((1, hq, length, e), (1, hkv, keys, e), (1, hkv, keys, f))
+        tensors = (stack(rng, shape, core) for shape in shapes)
+        layers.append(Layer(*tensors, scale=0.4, causal=True, lengths=np.array([visible]), lse=False))
+    result = run(core, layers, MEMORIES["narrow"])
+    assert result.last.counters["pairs"] == sum(one.pairs for one in layers) > 0
 
 
 def test_the_cases_cover_what_matters() -> None:
