@@ -41,6 +41,22 @@ CHANGES: dict[str, dict[str, object]] = {
 }
 
 
+# Name of an accelerator: changes to BASE.
+FP32 = {"in_format": "fp32", "out_format": "fp32"}
+FP16 = {"in_format": "fp16", "out_format": "fp16"}
+ACCELERATORS: dict[str, dict[str, object]] = {
+    "bus of 32": {"bus_bits": 32, "address_bits": 32, "burst_beats": 64, **FP32},
+    "bus of 64": {"bus_bits": 64, "address_bits": 40, "outstanding": 2, "head_e": 16, "out_format": "fp32"},
+    "bus of 128": {},
+    "bus of 512": {"bus_bits": 512, "burst_beats": 4, "head_f": 16, "beat": 4, "out_beat": 4, **FP16},
+}
+
+
 def params(name: str) -> Params:
     """The parameters of a named configuration."""
     return Params(BASE.replace(CHANGES[name]))
+
+
+def accelerator(name: str) -> Params:
+    """The parameters of a named accelerator."""
+    return Params(BASE.replace(ACCELERATORS[name]))

@@ -5,18 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hwgen.params import Params
 from hwgen.sim.layout import Image
 from hwgen.sim.system import MemoryTraits, build_system, run_system
-from rtl_tests.harness.configurations import BASE
+from rtl_tests.harness.configurations import accelerator
 from rtl_tests.harness.layers import assert_layer, layer
 
 # One of the machines of test_accelerator, so that no other has to be built.
-CORE = Params(
-    BASE.replace(
-        {"bus_bits": 64, "address_bits": 40, "head_e": 16, "head_f": 4, "out_format": "fp32", "outstanding": 3}
-    )
-)
+CORE = accelerator("bus of 64")
 MEMORY_BITS = 20
 VICTIMS, ROUNDS = 3, 30
 

@@ -16,19 +16,10 @@ from hwgen.params import Params
 from hwgen.sim import system
 from hwgen.sim.layout import Image
 from hwgen.sim.system import MemoryTraits, SystemResult, build_system, run_system
-from rtl_tests.harness.configurations import BASE
+from rtl_tests.harness.configurations import ACCELERATORS, BASE, accelerator
 from rtl_tests.harness.layers import Layer, assert_layer, layer, stack
 
 MEMORY_BITS = 20
-
-FP32 = {"in_format": "fp32", "out_format": "fp32"}
-FP16 = {"in_format": "fp16", "out_format": "fp16"}
-VARIANTS: dict[str, dict[str, object]] = {
-    "bus of 32": {"bus_bits": 32, "address_bits": 32, "burst_beats": 64, **FP32},
-    "bus of 64": {"bus_bits": 64, "address_bits": 40, "outstanding": 2, "head_e": 16, "out_format": "fp32"},
-    "bus of 128": {},
-    "bus of 512": {"bus_bits": 512, "burst_beats": 4, "head_f": 16, "beat": 4, "out_beat": 4, **FP16},
-}
 
 MEMORIES = {
     "quick": MemoryTraits(latency=0, seed=2),
@@ -47,10 +38,6 @@ CASES = [
     ("bus of 512", "narrow"),
 ]
 LAYERS = 9
-
-
-def params(name: str) -> Params:
-    return Params(BASE.replace(VARIANTS[name]))
 
 
 def run(core: Params, layers: list[Layer], memory: MemoryTraits, tails: list[int] | None = None) -> SystemResult:
@@ -90,8 +77,8 @@ def assert_counters(core: Params, layers: list[Layer], result: SystemResult) -> 
 
 @pytest.mark.parametrize(("name", "memory"), CASES)
 def test_random_layers(name: str, memory: str) -> None:
-    core = params(name)
-    rng = np.random.default_rng([VARIANTS[name].get("bus_bits", 128), len(memory)])
+    core = accelerator(name)
+    rng = np.random.default_rng([ACCELERATORS[name].get("bus_bits", 128), len(memory)])
     layers = [layer(rng, core) for _ in range(LAYERS)]
     result = run(core, layers, MEMORIES[memory])
     assert (result.last.head, result.last.errors) == (LAYERS, 0)
@@ -100,7 +87,7 @@ def test_random_layers(name: str, memory: str) -> None:
 
 def test_a_layer_without_keys_leaves_nothing_behind() -> None:
     """Its results are out before its queries are in; those must not meet the next layer."""
-    core = params("bus of 512")
+    core = accelerator("bus of 512")
     rng = np.random.default_rng(9)
     layers = []
     for hq, hkv, length, keys, e, f, visible in [(9, 3, 17, 9, 8, 12, 0), (3, 1, 14, 5, 7, 16, 2)]:
@@ -111,13 +98,25 @@ def test_a_layer_without_keys_leaves_nothing_behind() -> None:
     assert result.last.counters["pairs"] == sum(one.pairs for one in layers) > 0
 
 
+def test_a_short_layer_behind_one_that_sees_nothing() -> None:
+    """The same with a memory that answers at once."""
+    core = accelerator("bus of 128")
+    rng = np.random.default_rng(11)
+    layers = []
+    for batches, heads, length, keys, offset in [(2, 3, 3, 2, -3), (1, 1, 1, 7, 0)]:
+        shapes = ((batches, heads, n, 8) for n in (length, keys, keys))
+        tensors = (stack(rng, shape, core) for shape in shapes)
+        layers.append(Layer(*tensors, scale=0.4, causal=True, offset=offset))
+    assert run(core, layers, MEMORIES["quick"]).last.counters["pairs"] == 1
+
+
 def test_the_cases_cover_what_matters() -> None:
     """Every variant and every memory; grouped, causal, short, ragged, moved and empty problems."""
-    assert {name for name, _ in CASES} == set(VARIANTS) and {memory for _, memory in CASES} == set(MEMORIES)
+    assert {name for name, _ in CASES} == set(ACCELERATORS) and {memory for _, memory in CASES} == set(MEMORIES)
     layers = []
     for name, memory in CASES:
-        rng = np.random.default_rng([VARIANTS[name].get("bus_bits", 128), len(memory)])
-        layers += [(one, params(name)) for one in (layer(rng, params(name)) for _ in range(LAYERS))]
+        rng = np.random.default_rng([ACCELERATORS[name].get("bus_bits", 128), len(memory)])
+        layers += [(one, accelerator(name)) for one in (layer(rng, accelerator(name)) for _ in range(LAYERS))]
     facts = {
         "grouped": [one.q.shape[1] > one.k.shape[1] > 1 for one, _ in layers],
         "one key head": [one.q.shape[1] > one.k.shape[1] == 1 for one, _ in layers],
@@ -136,7 +135,7 @@ def test_the_cases_cover_what_matters() -> None:
 
 def test_one_by_one_round_the_ring() -> None:
     """A ring of three, the doorbell rung for one, two and four descriptors: the last of them are the first again."""
-    core = params("bus of 128")
+    core = accelerator("bus of 128")
     rng = np.random.default_rng(7)
     layers = [layer(rng, core, largest=9) for _ in range(3)]
     result = run(core, layers, MemoryTraits(seed=6), tails=[1, 3, 4, 6, 7])
@@ -152,7 +151,7 @@ def test_one_by_one_round_the_ring() -> None:
 
 
 def test_memory_that_answers_late_changes_no_bit_but_takes_longer() -> None:
-    core = params("bus of 128")
+    core = accelerator("bus of 128")
     rng = np.random.default_rng(8)
     layers = [layer(rng, core)]
     near, far = (run(core, layers, MemoryTraits(latency=latency)) for latency in (10, 400))
@@ -166,7 +165,7 @@ def test_attention_of_arrays(dtype: str, monkeypatch: pytest.MonkeyPatch) -> Non
     """`hwgen.attention` on the simulated accelerator and on its model."""
     if dtype == "float32":
         # A configuration of its own formats: that of the bus of 32, whose simulator is there.
-        preset, kind = BASE.replace(VARIANTS["bus of 32"]), np.dtype(np.float32)
+        preset, kind = BASE.replace(ACCELERATORS["bus of 32"]), np.dtype(np.float32)
     else:
         preset, kind = BASE, np.dtype(ml_dtypes.bfloat16)
     monkeypatch.setattr(system, "build_system", functools.partial(build_system, fast=False))

@@ -13,18 +13,13 @@ import numpy as np
 from hwgen.control.descriptor import DESCRIPTOR_BYTES, PLACES, Descriptor, pack
 from hwgen.control.descriptor_rules import tensors
 from hwgen.control.faults import Fault
-from hwgen.params import Params
 from hwgen.sim.layout import Image, Placed, arrangements
 from hwgen.sim.system import FaultReport, MemoryTraits, SystemResult, build_system, run_system
-from rtl_tests.harness.configurations import BASE
+from rtl_tests.harness.configurations import accelerator
 from rtl_tests.harness.layers import Layer, assert_layer, stack
 
 # One of the machines of test_accelerator, so that no other has to be built.
-CORE = Params(
-    BASE.replace(
-        {"bus_bits": 64, "address_bits": 40, "head_e": 16, "head_f": 4, "out_format": "fp32", "outstanding": 3}
-    )
-)
+CORE = accelerator("bus of 64")
 MEMORY_BITS = 20
 WORD = CORE.bus_bytes
 SPACE = 1 << CORE.config.address_bits
@@ -54,9 +49,9 @@ FIELDS: list[tuple[Fault, str, int, Change]] = [
     (Fault.DIMENSION, "keys", 0, {"keys": 0}),
     (Fault.DIMENSION, "keys", 0, {"keys": (1 << 20) + 1}),
     (Fault.DIMENSION, "head_e", 0, {"head_e": 0}),
-    (Fault.DIMENSION, "head_e", 0, {"head_e": 17}),
+    (Fault.DIMENSION, "head_e", 0, {"head_e": CORE.config.head_e + 1}),
     (Fault.DIMENSION, "head_f", 0, {"head_f": 0}),
-    (Fault.DIMENSION, "head_f", 0, {"head_f": 5}),
+    (Fault.DIMENSION, "head_f", 0, {"head_f": CORE.config.head_f + 1}),
     (Fault.DIMENSION, "queries", 0, {"query_heads": 4096, "kv_heads": 1, "queries": 1 << 17}),
     (Fault.GROUP, "kv_heads", 0, {"kv_heads": 3}),
     (Fault.GROUP, "kv_heads", 0, {"query_heads": 4097, "kv_heads": 1}),
