@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from hwgen import __version__, table
-from hwgen.accelerator import Accelerator
 from hwgen.checked import Checked, run_checked
 from hwgen.commands import to_json, write_text
-from hwgen.describe import module_name, on_chip_bits
+from hwgen.describe import TOPS, module_name, on_chip_bits
 from hwgen.emit import to_verilog
 from hwgen.inputs import make_problem, random_tensors
 from hwgen.netlist import read_modules
@@ -67,7 +66,9 @@ KEYS = tuple(1 << n for n in (10, 12, 14, 16, 18, 20))
 SCORE_BITS = 16
 """Of a score that a dataflow with whole rows on the chip would keep."""
 
-EMITTED, EMITTED_QUICKLY = ("tiny", "demo", "sim", "wide", "ecp5"), ("tiny", "demo")
+EMITTED_QUICKLY = (("tiny", "accelerator"), ("demo", "accelerator"))
+EMITTED = (*EMITTED_QUICKLY, *((name, "accelerator") for name in ("sim", "wide", "ecp5")), ("wide", "core"))
+"""Presets, and what is emitted of them."""
 
 SPEED_REPEATS = 3
 """Both loops run so often, in turns, and the fastest of each counts: whatever else the machine does only slows down."""
@@ -75,8 +76,8 @@ SPEED_REPEATS = 3
 SPEED_TARGET = 0.7
 """Simulated cycles a second through cocotb, as a part of those of the bare loop."""
 
-EMISSION_TARGETS = {"wide": (30.0, 2_000_000)}
-"""Seconds and bytes that a preset's Verilog has to stay below."""
+EMISSION_TARGETS = {("wide", "core"): (30.0, 2_000_000)}
+"""Seconds and bytes that Verilog has to stay below."""
 
 BareLoop = Callable[[Build, Sequence[HeadJob]], tuple[int, float]]
 """Runs jobs on the simulator without cocotb; gives cycles and the seconds they took."""
@@ -87,7 +88,7 @@ def run(file: Path, quick: bool, bare: BareLoop = measure_bare) -> int:
     checked = [_run_case(case) for case in (QUICK if quick else FULL)]
     runs = [_run_facts(case, result) for case, result in zip(QUICK if quick else FULL, checked, strict=True)]
     speeds = _speed_facts(runs[0]["name"], checked[0], bare)
-    emissions = [_emission_facts(name) for name in (EMITTED_QUICKLY if quick else EMITTED)]
+    emissions = [_emission_facts(*what) for what in (EMITTED_QUICKLY if quick else EMITTED)]
     memory = _memory_facts("tiny" if quick else "sim", emissions)
     report = {
         "generator": {"name": "hwgen", "version": __version__},
@@ -164,18 +165,19 @@ def _speed_facts(name: str, checked: Checked, bare: BareLoop) -> list[dict[str, 
     ]
 
 
-def _emission_facts(name: str) -> dict[str, Any]:
+def _emission_facts(name: str, top: str) -> dict[str, Any]:
     """Time and size of one preset's Verilog, and the memory bits in it."""
     start = time.perf_counter()
-    with step(f"generating {name}"):
-        verilog = to_verilog(Accelerator(Params(preset(name))), module_name("accelerator"))
+    with step(f"generating the {top} of {name}"):
+        verilog = to_verilog(TOPS[top](Params(preset(name))), module_name(top))
     seconds = time.perf_counter() - start
     modules = read_modules(verilog)
     size = {"modules": len(modules), "bytes": len(verilog.encode())}
-    size |= {"on_chip_bits": on_chip_bits(modules, module_name("accelerator"))["total"]}
-    target = EMISSION_TARGETS.get(name)
+    size |= {"on_chip_bits": on_chip_bits(modules, module_name(top))["total"]}
+    target = EMISSION_TARGETS.get((name, top))
     met = None if target is None else seconds < target[0] and size["bytes"] < target[1]
-    return {"name": f"emit_{name}", "kind": "emission", "preset": name, "seconds": seconds, **size} | {
+    label = f"emit_{name}" + ("" if top == "accelerator" else f"_{top}")
+    return {"name": label, "kind": "emission", "preset": name, "top": top, "seconds": seconds, **size} | {
         "target": target,
         "met": met,
     }
@@ -184,7 +186,7 @@ def _emission_facts(name: str) -> dict[str, Any]:
 def _memory_facts(name: str, emissions: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Memory bits of one of the emitted accelerators for sequences of many lengths, beside what whole rows of scores
     would take."""
-    (bits,) = (fact["on_chip_bits"] for fact in emissions if fact["preset"] == name)
+    (bits,) = (fact["on_chip_bits"] for fact in emissions if (fact["preset"], fact["top"]) == (name, "accelerator"))
     block = Params(preset(name)).block
     return [
         {"name": f"memory_{keys}", "kind": "memory", "preset": name, "keys": keys, "on_chip_bits": bits}

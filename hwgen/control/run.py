@@ -20,8 +20,8 @@ class RunState(Part):
     """
 
     def __init__(self, params: Params) -> None:
-        inputs = ("accepted", "finished", "begun", "issued", "lse_waiting", "visit", "clear")
-        inputs += ("saturated_now", "poisoned_now")
+        events = ("accepted", "finished", "begun", "issued", "lse_waiting", "visit", "clear")
+        inputs = (*events, "saturated_now", "poisoned_now")
         outputs = ("busy", "running", "saturated", "poisoned")
         super().__init__({name: In(1) for name in inputs} | {name: Out(1) for name in outputs})
 
