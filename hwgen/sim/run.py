@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
 import math
 import shutil
@@ -21,8 +19,9 @@ from hwgen.control.counters import counters_layout
 from hwgen.control.job import geometry, geometry_layout, job_layout
 from hwgen.errors import SimulationError
 from hwgen.params import Params
-from hwgen.sim.build import TOP, Build, environment
+from hwgen.sim.build import TOP, Build
 from hwgen.sim.files import read_words, unpack, write_beats, write_words
+from hwgen.sim.launch import launch
 from hwgen.softmax.output import lse_beat, output_beat
 from hwgen.timing import reset_cycles
 
@@ -208,34 +207,15 @@ def pad_rows(tensor: Codes, rows: int) -> Codes:
 
 
 def _run_cocotb(build: Build, folder: Path, plusargs: list[str], settings: dict[str, int], waves: bool) -> dict:
-    from cocotb_tools.runner import get_runner
-
     report = folder / "report.json"
-    extra = {name: str(value) for name, value in settings.items()}
-    extra |= {"HWGEN_REPORT": str(report), "COCOTB_LOG_LEVEL": "WARNING"}
-    with environment(), contextlib.redirect_stdout(io.StringIO()):
-        try:
-            get_runner("verilator").test(
-                test_module="hwgen.sim.entry",
-                hdl_toplevel=TOP,
-                hdl_toplevel_lang="verilog",
-                build_dir=build.folder,
-                test_dir=folder,
-                results_xml=str(folder / "results.xml"),
-                plusargs=plusargs,
-                extra_env=extra,
-                waves=waves,
-                log_file=folder / "run.log",
-            )
-        except (SystemExit, RuntimeError) as error:
-            raise SimulationError(f"the simulator stopped: {error}\n{_tail(folder / 'run.log')}") from error
-    if not report.exists():
-        raise SimulationError(f"the simulator ended without a report\n{_tail(folder / 'run.log')}")
+    extra = {**settings, "HWGEN_REPORT": report}
+    try:
+        launch(build.folder, TOP, "hwgen.sim.entry", folder, plusargs=plusargs, settings=extra, waves=waves)
+    except SimulationError:
+        # A report says more than that the run failed.
+        if not report.exists():
+            raise
     return json.loads(report.read_text())
-
-
-def _tail(path: Path, lines: int = 20) -> str:
-    return "\n".join(path.read_text(errors="replace").splitlines()[-lines:]) if path.exists() else ""
 
 
 def _collect(folder: Path, params: Params, jobs: Sequence[HeadJob], report: dict) -> RunResult:
