@@ -6,10 +6,11 @@ from amaranth.lib.fifo import SyncFIFOBuffered
 from amaranth.lib.wiring import In, Out, connect, flipped
 from amaranth.utils import ceil_log2
 
+from hwgen.control.descriptor_layout import ROW_BYTES_BITS
 from hwgen.memory.axi import request_layout
 from hwgen.memory.convert import raw_beat
 from hwgen.memory.row_unpacker import RowUnpacker
-from hwgen.memory.row_walker import ROW_BYTES_BITS, RowWalker, row_block_layout
+from hwgen.memory.row_walker import RowWalker, row_block_layout
 from hwgen.params import GROUP_BITS, Params
 from hwgen.part import Part, place
 

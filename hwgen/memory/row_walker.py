@@ -5,11 +5,10 @@ from amaranth.lib import data, stream
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
+from hwgen.control.descriptor_layout import ROW_BYTES_BITS
 from hwgen.memory.axi import BYTE_COUNT_BITS, request_layout
 from hwgen.params import GROUP_BITS, LENGTH_BITS, QUERY_BITS, Params
 from hwgen.part import Part
-
-ROW_BYTES_BITS = 16
 
 
 def row_block_layout() -> data.StructLayout:

@@ -4,9 +4,10 @@ from amaranth.hdl import Module, Mux, unsigned
 from amaranth.lib import stream
 from amaranth.lib.wiring import In, Out, connect, flipped
 
+from hwgen.control.descriptor_layout import ROW_BYTES_BITS
 from hwgen.memory.axi import request_layout, word_layout
 from hwgen.memory.row_packer import RowPacker, values_layout
-from hwgen.memory.row_walker import ROW_BYTES_BITS, RowWalker
+from hwgen.memory.row_walker import RowWalker
 from hwgen.params import GROUP_BITS, LENGTH_BITS, QUERY_BITS, Params
 from hwgen.part import Part, place
 

@@ -40,10 +40,9 @@ CHANGES: dict[str, dict[str, object]] = {
     "narrow_operands": {"operand_bits": 12, "accumulator_bits": 44, "weight_bits": 20},
 }
 
-
-# Name of an accelerator: changes to BASE.
 FP32 = {"in_format": "fp32", "out_format": "fp32"}
 FP16 = {"in_format": "fp16", "out_format": "fp16"}
+# Name of an accelerator: changes to BASE.
 ACCELERATORS: dict[str, dict[str, object]] = {
     "bus of 32": {"bus_bits": 32, "address_bits": 32, "burst_beats": 64, **FP32},
     "bus of 64": {"bus_bits": 64, "address_bits": 40, "outstanding": 2, "head_e": 16, "out_format": "fp32"},
