@@ -6,7 +6,7 @@ and F value head dimension. Query head h reads key/value head h // (Hq // Hkv).
 
 import math
 import operator
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,6 +14,13 @@ import numpy.typing as npt
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
+BoolArray = npt.NDArray[np.bool_]
+
+# Of one head: score (n, S), b, h, positions of queries (n, 1) and of keys (1, S); what they give broadcasts to (n, S),
+# a sink to (n, 1).
+ScoreMod = Callable[[FloatArray, int, int, IntArray, IntArray], npt.ArrayLike]
+MaskMod = Callable[[int, int, IntArray, IntArray], npt.ArrayLike]
+Sink = Callable[[int, int, IntArray], npt.ArrayLike]
 
 # Queries worked on at once, and a bound on their number times S: a block of scores takes at most 32 MiB.
 BLOCK_QUERIES = 1024
@@ -73,6 +80,11 @@ def attention(
     causal: bool = False,
     offset: int = 0,
     key_lengths: npt.ArrayLike | None = None,
+    score_mod: ScoreMod | None = None,
+    mask_mod: MaskMod | None = None,
+    sink: Sink | None = None,
+    keep: MaskMod | None = None,
+    keep_probability: float = 1.0,
 ) -> Result:
     """softmax(scale * q k^T) v over the keys each query sees, in float64.
 
@@ -86,22 +98,40 @@ def attention(
         If causal, query i sees key j only if j <= i + offset; the offset may be negative. Otherwise it has no effect.
     key_lengths
         Integer or integers (B,): keys from there on are masked. S by default.
+    score_mod
+        `score_mod(score, b, h, q, kv)` gives the scores in place of the scaled ones, for n queries of one head: score
+        (n, S) float64, b and h integers, q (n, 1) and kv (1, S) int64. -inf hides the key.
+    mask_mod
+        `mask_mod(b, h, q, kv)`: false hides the key.
+    sink
+        `sink(b, h, q)`, a number or (n, 1): a score that takes part in the sum of exponentials and gives no value; -inf
+        is none.
+    keep, keep_probability
+        `keep(b, h, q, kv)`: where false, the key's value does not take part; the weights of the others, not the sum
+        of exponentials, are divided by keep_probability.
 
-    A query that sees no key gives 0 and an lse of -inf. A key or value row holding NaN or infinity is poisoned and
-    turns every query that sees it into NaN, lse included; a query row holding either becomes NaN if it sees any key.
-    What a masked row holds has no influence. Scores must stay in the range of float64, as those of fp32 inputs do.
+    What hides a key by one rule need not make sense where another one hides it.
+
+    A query that sees no key gives 0 and an lse of -inf, or its sink. A key or value row holding NaN or infinity is
+    poisoned and turns every query that sees it into NaN, lse included; a query row holding either becomes NaN if it
+    sees any key. What a masked row holds has no influence. The score of a poisoned pair is NaN before score_mod, and a
+    score of NaN or infinity behind it turns a query that sees the key into NaN. Scores must stay in the range of
+    float64, as those of fp32 inputs do.
 
     Raises
     ------
     ValueError
-        If shapes do not fit (see `check_shapes`), an input is not of a float type, `scale` is not finite, or
-        `key_lengths` has a wrong type or shape or leaves 0..S.
+        If shapes do not fit (see `check_shapes`), an input is not of a float type, `scale` is not finite,
+        `key_lengths` has a wrong type or shape or leaves 0..S, or `keep_probability` is not above 0 and at most 1.
     TypeError
         If `offset` is not an integer.
     """
     shape = check_shapes(q, k, v)
     scale = _checked_scale(q, k, v, scale)
     limits = _key_limits(shape, causal, operator.index(offset), key_lengths)
+    if not 0.0 < keep_probability <= 1.0:
+        raise ValueError(f"keep_probability must lie above 0 and not above 1, got {keep_probability!r}")
+    rules = _Rules(score_mod, mask_mod, sink, keep, keep_probability)
     out = np.zeros((shape.B, shape.Hq, shape.L, shape.F))
     lse = np.full((shape.B, shape.Hq, shape.L), -np.inf)
     for b in range(shape.B):
@@ -110,24 +140,39 @@ def attention(
             group = shape.Hq // shape.Hkv
             for h in range(g * group, (g + 1) * group):
                 for rows in _query_blocks(shape):
-                    out[b, h, rows], lse[b, h, rows] = _attend(q[b, h, rows], head, scale, limits[b, rows])
+                    if rules == _Rules():
+                        part = _attend(q[b, h, rows], head, scale, limits[b, rows])
+                    else:
+                        part = _attend_ruled(q[b, h, rows], head, scale, limits[b, rows], rules, (b, h, rows.start))
+                    out[b, h, rows], lse[b, h, rows] = part
     return Result(out, lse)
 
 
+class _Rules(NamedTuple):
+    """What callers may choose for single pairs, see `attention`; by default nothing."""
+
+    score_mod: ScoreMod | None = None
+    mask_mod: MaskMod | None = None
+    sink: Sink | None = None
+    keep: MaskMod | None = None
+    keep_probability: float = 1.0
+
+
 class _KeyValueHead(NamedTuple):
-    """keys (S, E) as read, values (S, F) with poisoned rows zeroed, index of the first poisoned row (S if none)."""
+    """keys (S, E) as read, values (S, F) with poisoned rows zeroed, which rows are poisoned (S,), the first (or S)."""
 
     keys: FloatArray
     values: FloatArray
+    poisoned: BoolArray
     first_poison: int
 
     @classmethod
     def read(cls, k: npt.NDArray[Any], v: npt.NDArray[Any]) -> "_KeyValueHead":
         keys, values = k.astype(np.float64), v.astype(np.float64)
-        poisoned = ~(np.isfinite(keys).all(axis=-1) & np.isfinite(values).all(axis=-1))
+        poisoned = np.logical_not(np.isfinite(keys).all(axis=-1) & np.isfinite(values).all(axis=-1))
         # A masked score is replaced whatever it is, but 0 times NaN would carry a masked value into the output.
         values[poisoned] = 0.0
-        return cls(keys, values, int(np.argmax(poisoned)) if poisoned.any() else len(keys))
+        return cls(keys, values, poisoned, int(np.argmax(poisoned)) if poisoned.any() else len(keys))
 
 
 def _checked_scale(q: npt.NDArray[Any], k: npt.NDArray[Any], v: npt.NDArray[Any], scale: float | None) -> float:
@@ -184,6 +229,48 @@ def _attend(q: npt.NDArray[Any], head: _KeyValueHead, scale: float, limits: IntA
     rd = np.where(empty, 1.0, sln.sum(axis=-1))
     av = sln @ head.values[:longest] / rd[:, None]
     lse = np.where(empty, -np.inf, rm + np.log(rd))
+    av[poisoned] = np.nan
+    lse[poisoned] = np.nan
+    return av, lse
+
+
+def _attend_ruled(
+    q: npt.NDArray[Any],
+    head: _KeyValueHead,
+    scale: float,
+    limits: IntArray,
+    rules: _Rules,
+    place: tuple[int, int, int],
+) -> tuple[FloatArray, FloatArray]:
+    """As `_attend`, with rules; `place` is batch, query head and position of the first query."""
+    b, h, first = place
+    n, keys = len(q), len(head.keys)
+    queries = q.astype(np.float64)
+    i, j = first + np.arange(n)[:, None], np.arange(keys)[None, :]
+    poisoned_pairs = head.poisoned[None, :] | ~np.isfinite(queries).all(axis=-1, keepdims=True)
+    # Pairs that are not seen may overflow wherever a number is made of them.
+    with np.errstate(all="ignore"):
+        qk = np.where(poisoned_pairs, np.nan, queries @ head.keys.T * scale)
+        if rules.score_mod is not None:
+            qk = np.broadcast_to(np.asarray(rules.score_mod(qk, b, h, i, j), dtype=np.float64), qk.shape)
+        seen = (j < limits[:, None]) & ~np.isneginf(qk)
+        if rules.mask_mod is not None:
+            seen = seen & np.asarray(rules.mask_mod(b, h, i, j), dtype=bool)
+        kept = seen
+        if rules.keep is not None:
+            kept = seen & np.asarray(rules.keep(b, h, i, j), dtype=bool)
+        sink = np.full(n, -np.inf)
+        if rules.sink is not None:
+            sink = np.broadcast_to(np.asarray(rules.sink(b, h, i), dtype=np.float64), (n, 1))[:, 0]
+    poisoned = (seen & (poisoned_pairs | ~np.isfinite(qk))).any(axis=-1) | np.isnan(sink) | np.isposinf(sink)
+    qk = np.where(seen & ~poisoned[:, None], qk, -np.inf)
+    rm = np.maximum(qk.max(axis=-1, initial=-np.inf), np.where(poisoned, -np.inf, sink))
+    nothing = np.isneginf(rm)
+    rm = np.where(nothing, 0.0, rm)
+    sln = np.exp(qk - rm[:, None])
+    rd = np.where(nothing, 1.0, sln.sum(axis=-1) + np.exp(np.where(poisoned, -np.inf, sink) - rm))
+    av = np.where(kept, sln, 0.0) @ head.values / (rd[:, None] * rules.keep_probability)
+    lse = np.where(nothing, -np.inf, rm + np.log(rd))
     av[poisoned] = np.nan
     lse[poisoned] = np.nan
     return av, lse

@@ -4,7 +4,7 @@ The modules follow the data: `numerics` (the parameters and the widths they impl
 point), `exp2` (weights), `attention` (scores and the online softmax), `normalise` (division and output rounding).
 """
 
-from golden.bitexact.attention import Job, Result, attend, attention
+from golden.bitexact.attention import Job, Result, ScoreInputs, attend, attention, seen_pairs
 from golden.bitexact.numerics import Numerics, ScaleCode
 
-__all__ = ["Job", "Numerics", "Result", "ScaleCode", "attend", "attention"]
+__all__ = ["Job", "Numerics", "Result", "ScaleCode", "ScoreInputs", "attend", "attention", "seen_pairs"]

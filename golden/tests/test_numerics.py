@@ -8,7 +8,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from golden.bitexact.attention import scale_scores, stream
+from golden.bitexact.attention import Scores, scale_scores, stream
 from golden.bitexact.convert import Block, convert_rows
 from golden.bitexact.numerics import EXPONENT_BITS, REFERENCE_BITS, Numerics, ScaleCode
 from golden.formats import FORMATS
@@ -41,7 +41,8 @@ def equal_keys(numerics: Numerics, keys: int, element: int) -> tuple[int, int]:
     x = np.zeros((1, keys), dtype=np.int64)
     zeros = np.zeros(keys, dtype=np.int64)
     values = Block(np.full((keys, 1), element, dtype=np.int64), zeros, zeros.astype(bool))
-    state = stream(x, np.ones((1, keys), dtype=bool), values, numerics)
+    none, every = np.zeros((1, keys), dtype=bool), np.ones((1, keys), dtype=bool)
+    state = stream(Scores(x, seen=every, poisoned=none, clamped=none, kept=every), values, numerics)
     return int(state.rd[0]), int(state.rnv[0, 0])
 
 
