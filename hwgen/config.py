@@ -10,7 +10,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from golden.bitexact.numerics import Numerics
+from golden.scoremod.program import Program
 from hwgen.errors import ConfigError
+
+OPTIONAL = ("score", "block_list")
+"""Choices that add something to the machine only if they are made."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +35,8 @@ class Config:
     queue_beats:      bus words that may be requested ahead, each for Q, K and V
     operand_bits, weight_bits, score_frac, exp_segments, scale_bits, accumulator_bits, in_format, out_format:
                       the numbers contract, see `golden.bitexact.numerics`
+    score:            what becomes of a score before the softmax, see `hwgen.scoremod.trace`; nothing if None
+    block_list:       which keys a block of queries sees may be listed in memory
     """
 
     rows_e: int = 16
@@ -56,10 +62,15 @@ class Config:
     accumulator_bits: int = Numerics.accumulator_bits
     in_format: str = Numerics.in_format
     out_format: str = Numerics.out_format
+    score: Program | None = None
+    block_list: bool = False
 
     def hash(self) -> str:
         """Sixteen hexadecimal digits that identify this configuration."""
-        text = json.dumps(dataclasses.asdict(self), sort_keys=True)
+        choices = dataclasses.asdict(self)
+        # A choice that is not made adds nothing to the machine, and nothing to its name.
+        choices = {key: value for key, value in choices.items() if key not in OPTIONAL or value}
+        text = json.dumps(choices, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def replace(self, changes: Mapping[str, object]) -> Config:
@@ -68,7 +79,7 @@ class Config:
         for key, value in changes.items():
             if key not in kinds:
                 raise ConfigError(f"unknown parameter {key!r}{did_you_mean(key, kinds)}")
-            if key == "lanes" and value is None:
+            if (key == "lanes" and value is None) or key in OPTIONAL:
                 continue
             want = int if key == "lanes" else kinds[key]
             if not isinstance(value, want) or isinstance(value, bool):

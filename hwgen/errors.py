@@ -23,3 +23,7 @@ class SimulationError(HwgenError):
     """The simulation was built and run, and failed or disagreed with the golden model."""
 
     exit_status = 1
+
+
+class ScoreError(HwgenError):
+    """A score function does what hardware cannot be made of; the message names its file and line."""

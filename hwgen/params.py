@@ -9,8 +9,11 @@ from amaranth.utils import ceil_log2
 
 from golden.bitexact.numerics import EXPONENT_BITS, Numerics
 from golden.formats import FloatFormat
+from golden.scoremod.program import Program
 from hwgen.config import Config
 from hwgen.errors import ConfigError
+from hwgen.scoremod.bounds import Bounds, bounds
+from hwgen.scoremod.partition import Partition, used
 
 LENGTH_BITS = 21
 """Width of a sequence length or index; lengths reach 2^20."""
@@ -186,6 +189,50 @@ class Params:
     def acc_depth(self) -> int:
         """Accumulators a value PE holds, slots x folds (with as many results waiting for the drain)."""
         return 1 << (self.slot_bits + self.fold_f_bits)
+
+    @property
+    def score(self) -> Program | None:
+        """The score program."""
+        return self.config.score
+
+    @cached_property
+    def partition(self) -> Partition:
+        """Which part of the score program, if there is one, runs where."""
+        assert self.score is not None
+        return Partition(self.score, self.numerics)
+
+    @property
+    def has_key_score(self) -> bool:
+        """A part of the score program runs once a key."""
+        return self.score is not None and bool(self.partition.key.outputs)
+
+    @property
+    def has_bias(self) -> bool:
+        """A bias is streamed from memory."""
+        return self.score is not None and used(self.score, ("bias", "hidden"))
+
+    @property
+    def has_sink(self) -> bool:
+        return self.score is not None and "sink" in self.score.output
+
+    @property
+    def has_dropout(self) -> bool:
+        return self.score is not None and "keep" in self.score.output
+
+    @property
+    def argument_words(self) -> int:
+        """Words of the score program's parameters and tables."""
+        return 0 if self.score is None else self.score.argument_words
+
+    @cached_property
+    def bounds(self) -> Bounds | None:
+        """The range of keys that a query may see, where the score program shows it."""
+        return None if self.score is None else bounds(self.score, self.numerics)
+
+    @property
+    def segmented(self) -> bool:
+        """A block's keys come as segments instead of from the first one on."""
+        return self.has_sink or self.config.block_list or self.bounds is not None
 
     @property
     def bus_bytes(self) -> int:
