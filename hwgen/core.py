@@ -7,20 +7,26 @@ from amaranth.utils import ceil_log2
 
 from hwgen.array.score_array import ScoreArray
 from hwgen.array.value_array import ValueArray
-from hwgen.control.block_fork import BlockFork
+from hwgen.control.block_fork import BlockFork, SegmentFork
 from hwgen.control.block_walker import BlockWalker
 from hwgen.control.causes import CAUSE_BITS
 from hwgen.control.counters import Counters, counters_layout
 from hwgen.control.drain import DrainWalker, PendingSlots
 from hwgen.control.issuer import Issuer
 from hwgen.control.job import geometry_layout, job_layout
+from hwgen.control.key_score import KeyScore
 from hwgen.control.query_loader import QueryLoader
 from hwgen.control.run import RunState
+from hwgen.control.segment_issuer import SegmentIssuer
+from hwgen.control.segment_walker import SegmentWalker
+from hwgen.control.segments import fetch_layout, segment_layout
 from hwgen.control.tags import block_layout
+from hwgen.memory.bias_buffer import BiasBuffer
 from hwgen.memory.convert import BlockConverter, raw_beat
 from hwgen.memory.row_buffer import RowBuffer
 from hwgen.params import Params
 from hwgen.part import Part, place
+from hwgen.scoremod.layout import argument_layout
 from hwgen.softmax.group import LaneGroup
 from hwgen.softmax.output import OutputUnit, lse_beat, output_beat
 from hwgen.timing import key_rows, row_bits
@@ -38,6 +44,10 @@ class Core(Part):
     (count cycles even if none is); clear (counters and sticky bits to zero); counters; cause, value_busy (what the
     arrays do in this cycle, see `control.causes`); saturated, poisoned (sticky); poisoned_row (a pulse a row of O that
     is NaN); hungry (no queries are loaded: nothing can be done before there are); loaded (a pulse: a block's are).
+
+    Where there is a score program: argument (writes of its arguments, before the first job that they are for); bias (if
+    it has one: a row a key in the order of fetch, of the block's queries). Where keys come as segments: fetch_segments
+    (of the blocks that `fetch` tells, which rows `k` and `v` have to bring); segments (those of jobs that are listed).
     """
 
     def __init__(self, params: Params) -> None:
@@ -65,6 +75,10 @@ class Core(Part):
                 "hungry": Out(1),
                 "loaded": Out(1),
             }
+            | ({} if params.score is None else {"argument": In(argument_layout())})
+            | ({"bias": In(beat)} if params.has_bias else {})
+            | ({"fetch_segments": Out(stream.Signature(fetch_layout(params)))} if params.segmented else {})
+            | ({"segments": In(stream.Signature(segment_layout(params)))} if params.config.block_list else {})
         )
 
     def elaborate(self, platform):
@@ -76,13 +90,17 @@ class Core(Part):
         self._connect_lanes(m)
         self._connect_drain(m)
         self._connect_status(m)
+        if self._params.score is not None:
+            self._connect_arguments(m)
+        if self._params.has_bias:
+            self._connect_biases(m)
         return m
 
     def _place(self, m: Module) -> None:
         p = self._params
         c = p.config
-        self._walker, self._fork = BlockWalker(p), BlockFork(p, 4)
-        self._loader, self._issuer = QueryLoader(p), Issuer(p)
+        self._walker, self._fork = BlockWalker(p), BlockFork(p, 5 if p.segmented else 4)
+        self._loader, self._issuer = QueryLoader(p), SegmentIssuer(p) if p.segmented else Issuer(p)
         self._drain, self._pending = DrainWalker(p), PendingSlots(p)
         self._q, self._k = BlockConverter(p, c.head_e), BlockConverter(p, c.head_e)
         self._v = BlockConverter(p, c.head_f)
@@ -110,15 +128,35 @@ class Core(Part):
             "run_state": self._run,
         }
         named |= {f"lane_group_{i}": group for i, group in enumerate(self._groups)}
+        self._key_score = None
+        if p.has_key_score:
+            self._key_score = named["key_score"] = KeyScore(p)
+        if p.segmented:
+            self._segments, self._segment_fork = SegmentWalker(p), SegmentFork(p)
+            named |= {"segment_walker": self._segments, "segment_fork": self._segment_fork}
+        if p.has_bias:
+            self._biases = named["bias_buffer"] = BiasBuffer(p)
         for name, part in named.items():
             place(m, name, part)
 
     def _connect_blocks(self, m: Module) -> None:
         connect(m, flipped(self.job), self._walker.job)
         connect(m, self._walker.block, self._fork.input)
-        consumers = (self._loader.block, self._issuer.block, self._drain.block, flipped(self.fetch))
+        consumers = [self._loader.block, self._issuer.block, self._drain.block, flipped(self.fetch)]
+        if self._params.segmented:
+            consumers.append(self._segments.block)
+            self._connect_segments(m)
         for output, consumer in zip(self._fork.outputs, consumers, strict=True):
             connect(m, output, consumer)
+
+    def _connect_segments(self, m: Module) -> None:
+        fork = self._segment_fork
+        connect(m, self._segments.segment, fork.input)
+        connect(m, fork.issue, self._issuer.segment)
+        connect(m, fork.fetch, flipped(self.fetch_segments))
+        if self._params.config.block_list:
+            connect(m, flipped(self.segments), self._segments.listed)
+        m.d.comb += self._drain.void.eq(self._issuer.void)
 
     def _connect_operands(self, m: Module) -> None:
         issuer = self._issuer
@@ -141,7 +179,17 @@ class Core(Part):
                 head.exponent.eq(buffer.exponent),
                 head.poisoned.eq(buffer.poisoned),
             ]
-        m.d.comb += [self._score.tag.eq(issuer.tag), self._score.address.eq(issuer.address)]
+        if self._key_score is None:
+            m.d.comb += [self._score.tag.eq(issuer.tag), self._score.address.eq(issuer.address)]
+        else:
+            m.d.comb += [
+                self._key_score.tag_in.eq(issuer.tag),
+                self._key_score.address_in.eq(issuer.address),
+                self._key_score.kv.eq(issuer.kv),
+                self._key_score.b.eq(issuer.batch),
+                self._score.tag.eq(self._key_score.tag),
+                self._score.address.eq(self._key_score.address),
+            ]
 
     def _connect_queries(self, m: Module) -> None:
         loader, last = self._loader, self._groups[-1].visit
@@ -237,9 +285,38 @@ class Core(Part):
             counters.clear.eq(self.clear),
             counters.cause.eq(issuer.cause),
             counters.value_busy.eq(self._value.busy),
-            counters.pairs.eq(issuer.pairs),
+            counters.pairs.eq(self._pairs()),
             counters.job_done.eq(run.finished),
             self.cause.eq(issuer.cause),
             self.value_busy.eq(self._value.busy),
             self.counters.eq(counters.counters),
         ]
+
+    def _pairs(self):
+        """Pairs that are allowed: as the issuer knows, or those that the score program lets through."""
+        score = self._params.score
+        if score is None or "seen" not in score.output:
+            return self._issuer.pairs
+        return sum((group.pair for group in self._groups[1:]), self._groups[0].pair)
+
+    def _connect_arguments(self, m: Module) -> None:
+        takers = [self._loader, *self._groups]
+        takers += [] if self._key_score is None else [self._key_score]
+        takers += [] if self._params.bounds is None else [self._segments]
+        for taker in takers:
+            m.d.comb += taker.argument.eq(self.argument)
+
+    def _connect_biases(self, m: Module) -> None:
+        biases, last = self._biases, self._groups[-1].entering
+        connect(m, flipped(self.bias), biases.input)
+        m.d.comb += [
+            self._issuer.bias.ready.eq(biases.ready),
+            self._issuer.bias.row.eq(biases.row),
+            biases.advance.eq(self._issuer.advance),
+            biases.read_valid.eq(last.valid),
+            biases.read_row.eq(last.visit.bias_row),
+        ]
+        size = self._params.group
+        for i, group in enumerate(self._groups):
+            m.d.comb += [group.bias.valid.eq(biases.write.valid), group.bias.address.eq(biases.write.address)]
+            m.d.comb += [group.bias.elements[c].eq(biases.write.elements[i * size + c]) for c in range(size)]

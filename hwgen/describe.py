@@ -18,7 +18,7 @@ from hwgen.core import Core
 from hwgen.netlist import read_modules, walk
 from hwgen.params import Params
 from hwgen.part import Part
-from hwgen.softmax.lane import SoftmaxLane
+from hwgen.softmax.lane import lane_latency
 from hwgen.softmax.output import output_latency
 
 TOPS: dict[str, type[Part]] = {"accelerator": Accelerator, "core": Core}
@@ -109,7 +109,7 @@ def latencies(params: Params) -> dict[str, int]:
     return {
         "key_to_score": timing.score_latency(params),
         "key_to_value": timing.value_latency(params),
-        "softmax_lane": SoftmaxLane.LATENCY,
+        "softmax_lane": lane_latency(params),
         "output_unit": output_latency(params),
         "reset": timing.reset_cycles(params),
         "slot_distance": timing.hazard_distance(params),

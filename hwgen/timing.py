@@ -19,16 +19,24 @@ def score_latency(params: Params) -> int:
     from hwgen.array.score_array import ScoreArray
     from hwgen.array.score_pe import ScorePE
 
-    return params.config.rows_e * FeederRow.LATENCY + ScorePE.LATENCY + ScoreArray.FOOT
+    entry = key_latency(params)
+    return entry + params.config.rows_e * FeederRow.LATENCY + ScorePE.LATENCY + ScoreArray.FOOT
+
+
+def key_latency(params: Params) -> int:
+    """Cycles from a key's issue to its entry into the score array: those of what a score program makes of its index."""
+    from hwgen.scoremod.schedule import schedule
+
+    return schedule(params.partition.key).latency if params.has_key_score else 0
 
 
 def value_latency(params: Params) -> int:
     """Cycles from a key's issue to the issue of its value row, at the largest head dimension."""
     from hwgen.softmax.fold_sum import FoldSum
-    from hwgen.softmax.lane import SoftmaxLane
+    from hwgen.softmax.lane import lane_latency
 
     folds = params.folds_e - 1
-    return score_latency(params) + folds + FoldSum.LATENCY + SoftmaxLane.LATENCY
+    return score_latency(params) + folds + FoldSum.LATENCY + lane_latency(params)
 
 
 def value_rows(params: Params) -> int:
@@ -46,7 +54,8 @@ def reset_cycles(params: Params) -> int:
 
 def key_rows(params: Params) -> int:
     """Key rows to hold: those ahead of the array and those in flight between issue and release."""
-    return params.config.buffer_rows + -(-(params.config.rows_e + 2) // _shortest_visit(params))
+    in_flight = key_latency(params) + params.config.rows_e + 2
+    return params.config.buffer_rows + -(-in_flight // _shortest_visit(params))
 
 
 def resident_rows(params: Params) -> int:

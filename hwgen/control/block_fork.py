@@ -1,10 +1,11 @@
-"""Hands every block to all who work on it."""
+"""Hands every block, and every segment of its keys, to all who work on it."""
 
 from amaranth.hdl import Module
 from amaranth.lib import stream
 from amaranth.lib.fifo import SyncFIFOBuffered
 from amaranth.lib.wiring import In, Out
 
+from hwgen.control.segments import fetch_layout, issue_layout, placed_layout
 from hwgen.control.tags import block_layout
 from hwgen.params import Params
 from hwgen.part import Part
@@ -36,6 +37,46 @@ class BlockFork(Part):
             m.submodules[f"queue_{i}"] = queue
             m.d.comb += [
                 queue.w_data.eq(self.input.payload),
+                queue.w_en.eq(self.input.valid & ready),
+                output.payload.eq(queue.r_data),
+                output.valid.eq(queue.r_rdy),
+                queue.r_en.eq(output.ready),
+            ]
+        return m
+
+
+SEGMENT_DEPTH = 16
+"""Segments whose rows may be asked for before they are issued: each may be of a single key."""
+
+
+class SegmentFork(Part):
+    """One stream of segments in; out what the issuer and what the readers of rows have to know of them, each with a
+    queue of its own so that the readers run ahead."""
+
+    def __init__(self, params: Params) -> None:
+        self._params = params
+        super().__init__(
+            {
+                "input": In(stream.Signature(placed_layout(params))),
+                "issue": Out(stream.Signature(issue_layout(params))),
+                "fetch": Out(stream.Signature(fetch_layout(params))),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        queues = {
+            name: SyncFIFOBuffered(width=getattr(self, name).payload.shape().size, depth=SEGMENT_DEPTH)
+            for name in ("issue", "fetch")
+        }
+        ready = queues["issue"].w_rdy & queues["fetch"].w_rdy
+        m.d.comb += self.input.ready.eq(ready)
+        for name, queue in queues.items():
+            m.submodules[f"{name}_queue"] = queue
+            output = getattr(self, name)
+            entry = output.payload.shape()(queue.w_data)
+            m.d.comb += [entry[field].eq(self.input.payload[field]) for field in output.payload.shape().members]
+            m.d.comb += [
                 queue.w_en.eq(self.input.valid & ready),
                 output.payload.eq(queue.r_data),
                 output.valid.eq(queue.r_rdy),

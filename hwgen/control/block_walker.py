@@ -4,7 +4,7 @@ from amaranth.hdl import Module, Mux, Signal, signed
 from amaranth.lib import stream
 from amaranth.lib.wiring import In, Out
 
-from hwgen.control.job import job_layout
+from hwgen.control.job import batch_head, job_layout, listed
 from hwgen.control.tags import block_layout
 from hwgen.params import EDGE_BITS, GROUP_BITS, LENGTH_BITS, QUERY_BITS, Params
 from hwgen.part import Part
@@ -14,8 +14,10 @@ from hwgen.timing import resident_rows
 class BlockWalker(Part):
     """One job in, its blocks out, in order; every number that a block needs is found by counting.
 
+    Where keys are given as segments, a block's are those of its job, and rows and void slots are not found here.
+
     Latency slots + 4 cycles a block at most, and ceil(cols x slots / group) + 1 more in a causal job of grouped heads,
-    hidden behind the blocks before. `working`: a job is being cut.
+    hidden behind the blocks before; with segments slots + 2. `working`: a job is being cut.
     """
 
     def __init__(self, params: Params) -> None:
@@ -54,20 +56,25 @@ class BlockWalker(Part):
                     m.next = "START"
             with m.State("START"):
                 self._start(m)
-                m.next = "KEYS"
-                with m.If(job.causal & (job.group != 1)):
-                    m.next = "DIVIDE"
-            with m.State("DIVIDE"):
-                with m.If(self._part >= job.group):
-                    m.d.sync += [self._part.eq(self._part - job.group), self._positions.eq(self._positions + 1)]
-                with m.Else():
+                if self._params.segmented:
+                    m.next = "COUNT"
+                else:
                     m.next = "KEYS"
-            with m.State("KEYS"):
-                self._bound(m)
-                m.next = "COUNT"
+                    with m.If(job.causal & (job.group != 1)):
+                        m.next = "DIVIDE"
+            if not self._params.segmented:
+                with m.State("DIVIDE"):
+                    with m.If(self._part >= job.group):
+                        m.d.sync += [self._part.eq(self._part - job.group), self._positions.eq(self._positions + 1)]
+                    with m.Else():
+                        m.next = "KEYS"
+                with m.State("KEYS"):
+                    self._bound(m)
+                    m.next = "COUNT"
             with m.State("COUNT"):
                 self._count(m)
-                self._rows(m)
+                if not self._params.segmented:
+                    self._rows(m)
             with m.State("OFFER"):
                 m.d.comb += self.block.valid.eq(1)
                 with m.If(self.block.ready):
@@ -96,13 +103,18 @@ class BlockWalker(Part):
             block.scale_mantissa.eq(job.scale_mantissa),
             block.scale_exponent.eq(job.scale_exponent),
             block.slots.eq(0),
-            block.void_slots.eq(0),
             self._slot_left.eq(queries),
             self._end.eq(self._end + queries),
             self._part.eq(self._part + queries),
         ]
-        with m.If(job.group == 1):
-            m.d.sync += [self._positions.eq(self._end + queries), self._part.eq(0)]
+        if self._params.segmented:
+            m.d.sync += [block.keys.eq(job.keys), block.offset.eq(job.offset)]
+        else:
+            m.d.sync += block.void_slots.eq(0)
+            with m.If(job.group == 1):
+                m.d.sync += [self._positions.eq(self._end + queries), self._part.eq(0)]
+        for name in (*batch_head(self._params), *listed(self._params)):
+            m.d.sync += block[name].eq(job[name])
 
     def _bound(self, m: Module) -> None:
         """Keys that the block's last query sees: no other sees more."""
@@ -116,14 +128,14 @@ class BlockWalker(Part):
         cols = self._params.config.cols
         block = self.block.payload
         more_slots, more_void = Signal(), Signal()
-        m.d.comb += [
-            more_slots.eq(self._slot_left > cols),
-            more_void.eq(block.causal & (block.edge >= cols) & (block.void_slots != self._params.config.slots)),
-        ]
+        m.d.comb += more_slots.eq(self._slot_left > cols)
         with m.If(more_slots):
             m.d.sync += [block.slots.eq(block.slots + 1), self._slot_left.eq(self._slot_left - cols)]
-        with m.If(more_void):
-            m.d.sync += [block.void_slots.eq(block.void_slots + 1), block.edge.eq(block.edge - cols)]
+        if not self._params.segmented:
+            void_room = block.void_slots != self._params.config.slots
+            m.d.comb += more_void.eq(block.causal & (block.edge >= cols) & void_room)
+            with m.If(more_void):
+                m.d.sync += [block.void_slots.eq(block.void_slots + 1), block.edge.eq(block.edge - cols)]
         with m.If(~more_slots & ~more_void):
             m.d.sync += block.width.eq(self._slot_left)
             m.next = "OFFER"

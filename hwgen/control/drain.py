@@ -2,9 +2,12 @@
 
 from amaranth.hdl import Array, Cat, Module, Mux, Signal, unsigned
 from amaranth.lib import data, stream
+from amaranth.lib.fifo import SyncFIFOBuffered
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
+from hwgen.control.block_fork import DEPTH
+from hwgen.control.segments import void_layout
 from hwgen.control.tags import block_layout
 from hwgen.params import Params
 from hwgen.part import Part
@@ -41,20 +44,24 @@ class DrainWalker(Part):
 
     A slot is walked when the value array has said `done`, or at once if it is void. Latency 1 cycle from `done` to its
     first step; throughput 1 step a cycle.
+
+    Where keys are given as segments, `void` tells each block's void slots once it is wholly issued. That is before
+    any later block is, so nothing of a later block is `done` while a void slot still counts as one that is not.
     """
 
     def __init__(self, params: Params) -> None:
         self._params = params
-        super().__init__(
-            {
-                "head_f": In(params.config.head_f.bit_length()),
-                "block": In(stream.Signature(block_layout(params))),
-                "done": In(1),
-                "done_slot": In(params.slot_bits),
-                "room": In(1),
-                "step": Out(step_layout(params)),
-            }
-        )
+        members = {
+            "head_f": In(params.config.head_f.bit_length()),
+            "block": In(stream.Signature(block_layout(params))),
+            "done": In(1),
+            "done_slot": In(params.slot_bits),
+            "room": In(1),
+            "step": Out(step_layout(params)),
+        }
+        if params.segmented:
+            members["void"] = In(void_layout(params))
+        super().__init__(members)
 
     def elaborate(self, platform):
         m = Module()
@@ -78,7 +85,7 @@ class DrainWalker(Part):
             m.d.comb += step[name].eq(signal)
         slot_end = Signal()
         m.d.comb += [
-            step.void.eq((block.keys == 0) | (step.slot < block.void_slots)),
+            step.void.eq(self._void(m)),
             step.valid.eq(self.block.valid & self.room & (step.void | Array(done)[step.slot])),
             step.first.eq((step.group == 0) & (step.fold == 0)),
             step.last.eq(row_end),
@@ -98,6 +105,20 @@ class DrainWalker(Part):
             with m.Elif(step.valid & slot_end & ~step.void & (step.slot == i)):
                 m.d.sync += done[i].eq(0)
         return m
+
+    def _void(self, m: Module):
+        """The current slot is known to be void."""
+        block, slot = self.block.payload, self.step.slot
+        if not self._params.segmented:
+            return (block.keys == 0) | (slot < block.void_slots)
+        # No more blocks are issued and not yet walked than fit into this walker's queue of blocks.
+        m.submodules.voids = voids = SyncFIFOBuffered(width=self._params.config.slots, depth=DEPTH)
+        m.d.comb += [
+            voids.w_data.eq(self.void.mask),
+            voids.w_en.eq(self.void.valid),
+            voids.r_en.eq(self.block.ready),
+        ]
+        return voids.r_rdy & Array(voids.r_data)[slot]
 
 
 class PendingSlots(Part):

@@ -1,10 +1,11 @@
 """The sequencer: which key is shown to which slot, cycle by cycle."""
 
-from amaranth.hdl import Array, Cat, Module, Mux, Signal, signed, unsigned
+from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, signed, unsigned
 from amaranth.lib import data, stream
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
+from golden.scoremod.program import INDEX_BITS
 from hwgen.array.feeder import key_address
 from hwgen.control.causes import BUSY, CAUSE_BITS, Cause
 from hwgen.control.job import geometry_layout
@@ -21,13 +22,19 @@ def head_layout(params: Params, bits: int) -> data.StructLayout:
     )
 
 
-class Issuer(Part):
-    """For each block, for each key, for each live slot: one visit, without a gap where nothing is missing.
+def bias_layout(params: Params) -> data.StructLayout:
+    """The row at the head of the bias buffer."""
+    from hwgen.memory.bias_buffer import bias_row_bits
 
-    Of a causal block only slots that hold a query allowed to see the key are visited: `low` is the first of them,
-    `edge` counts its columns that may not, and from key to key `edge` grows by `group`. A visit starts when its
-    operands are there, the slot was last visited at least `timing.hazard_distance` cycles ago and, at the slot's last
-    key, its previous result is drained. Once started nothing stops it.
+    return data.StructLayout({"ready": 1, "row": unsigned(bias_row_bits(params))})
+
+
+class VisitIssuer(Part):
+    """What all issuers share: one visit after the other, without a gap where nothing is missing.
+
+    A visit starts when its operands are there, the slot was last visited at least `timing.hazard_distance` cycles ago
+    and, at the slot's last key, its previous result is drained. Once started nothing stops it. Which visit comes next
+    is a matter of the class derived from this one.
 
     Latency 1 cycle from `block` to the first visit; throughput 1 fold a cycle.
 
@@ -36,87 +43,134 @@ class Issuer(Part):
     whose result is not drained), finishing and finishing_slot (a slot's last visit starts); tag, address (to the score
     array); cause (BUSY or why not); pairs (allowed pairs of the visit that starts); block_done (the last fold of the
     block in `bank` is issued), empty_done (likewise, of a block without keys); more (blocks or jobs are waiting),
-    running (visits happened since the run began), busy (there is a job).
+    running (visits happened since the run began), busy (there is a job). Where there is a score program, kv and batch
+    (indices of the visit's key and of its batch; what the program makes of them is not yet in the tag); where there is
+    a bias, bias (its buffer's head, claimed with the others).
     """
 
     def __init__(self, params: Params) -> None:
         self._params = params
+        super().__init__(self._members())
+
+    def _members(self) -> dict:
+        params = self._params
         key_row_bits = ceil_log2(key_rows(params))
-        super().__init__(
-            {
-                "geometry": In(geometry_layout(params)),
-                "block": In(stream.Signature(block_layout(params))),
-                "loaded": In(2),
-                "key": In(head_layout(params, key_row_bits)),
-                "value": In(head_layout(params, row_bits(params))),
-                "advance": Out(1),
-                "block_last": Out(1),
-                "keep": Out(1),
-                "pending": In(params.config.slots),
-                "finishing": Out(1),
-                "finishing_slot": Out(params.slot_bits),
-                "tag": Out(score_tag_layout(params)),
-                "address": Out(key_address(params)),
-                "cause": Out(CAUSE_BITS),
-                "pairs": Out(params.count_bits),
-                "block_done": Out(1),
-                "empty_done": Out(1),
-                "bank": Out(1),
-                "more": In(1),
-                "running": In(1),
-                "busy": In(1),
-            }
-        )
+        members = {
+            "geometry": In(geometry_layout(params)),
+            "block": In(stream.Signature(block_layout(params))),
+            "loaded": In(2),
+            "key": In(head_layout(params, key_row_bits)),
+            "value": In(head_layout(params, row_bits(params))),
+            "advance": Out(1),
+            "block_last": Out(1),
+            "keep": Out(1),
+            "pending": In(params.config.slots),
+            "finishing": Out(1),
+            "finishing_slot": Out(params.slot_bits),
+            "tag": Out(score_tag_layout(params)),
+            "address": Out(key_address(params)),
+            "cause": Out(CAUSE_BITS),
+            "pairs": Out(params.count_bits),
+            "block_done": Out(1),
+            "empty_done": Out(1),
+            "bank": Out(1),
+            "more": In(1),
+            "running": In(1),
+            "busy": In(1),
+        }
+        if params.score is not None:
+            members |= {"kv": Out(INDEX_BITS["kv"]), "batch": Out(INDEX_BITS["b"])}
+        if params.has_bias:
+            members["bias"] = In(bias_layout(params))
+        return members
 
     def elaborate(self, platform):
         m = Module()
         p = self._params
         self._active, self._go, self._end = Signal(), Signal(), Signal()
         self._block = Signal(block_layout(p))
-        self._slot, self._low = Signal(p.slot_bits), Signal(p.slot_bits)
+        # The slot shown the current key, and whether it is the last one.
+        self._slot, self._last_slot = Signal(p.slot_bits), Signal()
         self._key = Signal.like(self._block.keys)
-        self._edge = Signal(signed(EDGE_BITS))
-        # Columns of the current slot that the next key will not be shown to; all of them if the slot leaves.
-        self._next_edge = Signal(signed(EDGE_BITS))
-        # Whether a slot visited with this key stays for the next one, which is the first, and its edge then.
-        self._staying, self._next_low, self._low_edge = Signal(), Signal(p.slot_bits), Signal(signed(EDGE_BITS))
         self._step = Signal(range(max(p.visit, 2)))
         self._hazard = Signal()
         self._block_end = Signal()
-        self._describe(m)
+        self._prepare(m)
+        self._fill_tag(m)
         self._decide(m)
         self._advance(m)
         self._explain(m)
         return m
 
-    def _describe(self, m: Module) -> None:
+    def _prepare(self, m: Module) -> None:
+        """Signals that only one kind of issuer has."""
+
+    def _describe(self, m: Module, skip: Signal, width: Signal) -> dict:
+        """Which columns see the key; gives those fields of the tag that depend on the visit's place among others."""
+        raise NotImplementedError
+
+    def _shows(self):
+        """There is a key to show."""
+        raise NotImplementedError
+
+    def _shows_nothing(self):
+        """The block has no keys."""
+        raise NotImplementedError
+
+    def _begin_block(self, m: Module, payload) -> None:
+        """What a new block changes."""
+        raise NotImplementedError
+
+    def _next_visit(self, m: Module) -> None:
+        """What the last cycle of a visit changes."""
+        raise NotImplementedError
+
+    def _lacks_keys(self):
+        """No key to show, be it for now."""
+        return self._shows_nothing()
+
+    def _keep(self):
+        """The block's rows stay."""
+        return Const(0)
+
+    def _row_end(self):
+        """The current key's row is not needed behind this visit."""
+        return self._last_slot
+
+    def _rows(self) -> list:
+        """The rows that a visit needs and why there is none without."""
+        rows = [(self.key.ready, Cause.WAIT_K), (self.value.ready, Cause.WAIT_V)]
+        return [*rows, (self.bias.ready, Cause.WAIT_K)] if self._params.has_bias else rows
+
+    def _fill_tag(self, m: Module) -> None:
         """The tag of the current visit."""
-        p = self._params
-        block, visit = self._block, self.tag.visit
-        last_key, last_slot, at_edge = Signal(), Signal(), Signal()
+        p, visit = self._params, self.tag.visit
         skip, width = Signal(p.count_bits), Signal(p.count_bits)
-        self._last_slot, self._leaves = last_slot, Signal()
-        m.d.comb += [
-            last_key.eq(self._key + 1 == block.keys),
-            last_slot.eq(self._slot == block.slots),
-            at_edge.eq(block.causal & (self._slot == self._low)),
-            skip.eq(Mux(at_edge & (self._edge > 0), self._edge[: p.count_bits], 0)),
-            width.eq(Mux(last_slot, block.width, p.config.cols)),
-            self._leaves.eq(block.causal & (self._next_edge >= p.config.cols)),
-            visit.slot.eq(self._slot),
-            visit.bank.eq(self.bank),
-            visit.first.eq(self._key == 0),
-            visit.last.eq(last_key | self._leaves),
-            visit.block_last.eq(last_key & last_slot),
-            visit.key_last.eq(last_slot & ~block.keep),
-            visit.skip.eq(skip),
-            visit.width.eq(width),
-            visit.ek.eq(self.key.exponent),
-            visit.ev.eq(self.value.exponent),
-            visit.bad.eq(self.key.poisoned | self.value.poisoned),
-            visit.row.eq(self.value.row),
-            self.pairs.eq(Mux(self._go & (self._step == 0), width - skip, 0)),
-        ]
+        own = self._describe(m, skip, width)
+        fields = {
+            "slot": self._slot,
+            "bank": self.bank,
+            "first": own.pop("first"),
+            "last": own.pop("last"),
+            "block_last": own.pop("block_last"),
+            "key_last": own.pop("key_last"),
+            "skip": skip,
+            "width": width,
+            "ek": self.key.exponent,
+            "ev": self.value.exponent,
+            "bad": self.key.poisoned | self.value.poisoned,
+            "row": self.value.row,
+        }
+        if p.has_bias:
+            fields["bias_row"] = self.bias.row
+        m.d.comb += [visit[name].eq(value) for name, value in (fields | own).items()]
+        m.d.comb += self.pairs.eq(Mux(self._counts(), width - skip, 0))
+        if p.score is not None:
+            m.d.comb += [self.kv.eq(self._key), self.batch.eq(self._block.batch)]
+
+    def _counts(self):
+        """A visit starts that shows pairs."""
+        return self._go & (self._step == 0)
 
     def _decide(self, m: Module) -> None:
         """Start a visit, or go on with it."""
@@ -124,10 +178,13 @@ class Issuer(Part):
         ready = Signal()
         starting = Signal()
         free = Signal()
+        ready_rows = self._loaded()
+        for row, _ in self._rows():
+            ready_rows = ready_rows & row
         m.d.comb += [
             free.eq(~(self.tag.visit.last & Array(self.pending)[self._slot])),
-            ready.eq(self._loaded() & self.key.ready & self.value.ready & ~self._hazard & free),
-            starting.eq(self._active & (self._block.keys != 0) & (self._step == 0) & ready),
+            ready.eq(ready_rows & ~self._hazard & free),
+            starting.eq(self._active & self._shows() & (self._step == 0) & ready),
             self._go.eq(starting | (self._step != 0)),
             self._end.eq(self._go & (self._step == self.geometry.last_step)),
             self._block_end.eq(self._end & self.tag.visit.block_last),
@@ -138,10 +195,10 @@ class Issuer(Part):
             self.tag.first_fold.eq(self._step == 0),
             self.tag.last_fold.eq(self._step == self.geometry.last_fold_e),
             self.address.eq(Cat(self._step[: p.fold_e_bits], self.key.row)),
-            self.advance.eq(self._end & self._last_slot),
+            self.advance.eq(self._end & self._row_end()),
             self.block_last.eq(self._block_end),
-            self.keep.eq(self._block.keep),
-            self.empty_done.eq(self._active & (self._block.keys == 0) & self._loaded()),
+            self.keep.eq(self._keep()),
+            self.empty_done.eq(self._active & self._shows_nothing() & self._loaded()),
         ]
         self._history(m, starting)
 
@@ -167,7 +224,7 @@ class Issuer(Part):
             m.d.sync += self._step.eq(self._step + 1)
         with m.If(self._end):
             m.d.sync += self._step.eq(0)
-            self._next_slot(m)
+            self._next_visit(m)
         m.d.comb += self.block.ready.eq(~self._active | self._block_end | self.empty_done)
         m.d.comb += self.block_done.eq(self._active & self.block.ready)
         with m.If(self.block_done):
@@ -177,15 +234,88 @@ class Issuer(Part):
             m.d.sync += [
                 self._active.eq(self.block.valid),
                 self._block.eq(payload),
-                self._key.eq(0),
-                self._slot.eq(payload.void_slots),
-                self._low.eq(payload.void_slots),
-                self._edge.eq(payload.edge),
-                self._next_edge.eq(payload.edge + payload.group),
-                self._staying.eq(0),
             ]
+            self._begin_block(m, payload)
 
-    def _next_slot(self, m: Module) -> None:
+    def _explain(self, m: Module) -> None:
+        """The first thing that is missing."""
+        m.d.comb += self.cause.eq(Cause.WAIT_OUT)
+        with m.If(self._go):
+            m.d.comb += self.cause.eq(Mux(self.tag.valid, BUSY, Cause.PAD))
+        with m.Elif(~self.busy):
+            m.d.comb += self.cause.eq(Cause.NO_JOB)
+        with m.Elif(~self.running):
+            m.d.comb += self.cause.eq(Cause.FILL)
+        with m.Elif(~self._active):
+            m.d.comb += self.cause.eq(Mux(self.block.valid | self.more, Cause.SETUP, Cause.DRAIN))
+        with m.Elif(~self._loaded()):
+            m.d.comb += self.cause.eq(Cause.WAIT_Q)
+        with m.Elif(self._lacks_keys()):
+            m.d.comb += self.cause.eq(Cause.SETUP)
+        for row, cause in self._rows():
+            with m.Elif(~row):
+                m.d.comb += self.cause.eq(cause)
+        with m.Elif(self._hazard):
+            m.d.comb += self.cause.eq(Cause.HAZARD)
+
+
+class Issuer(VisitIssuer):
+    """For each block, for each key from the first one on, for each live slot: one visit.
+
+    Of a causal block only slots that hold a query allowed to see the key are visited: `low` is the first of them,
+    `edge` counts its columns that may not, and from key to key `edge` grows by `group`. Members: see VisitIssuer.
+    """
+
+    def _prepare(self, m: Module) -> None:
+        p = self._params
+        # The first slot that is shown the current key; the slot is not shown the next one.
+        self._low, self._leaves = Signal(p.slot_bits), Signal()
+        self._edge = Signal(signed(EDGE_BITS))
+        # Columns of the current slot that the next key will not be shown to; all of them if the slot leaves.
+        self._next_edge = Signal(signed(EDGE_BITS))
+        # Whether a slot visited with this key stays for the next one, which is the first, and its edge then.
+        self._staying, self._next_low, self._low_edge = Signal(), Signal(p.slot_bits), Signal(signed(EDGE_BITS))
+
+    def _describe(self, m: Module, skip: Signal, width: Signal) -> dict:
+        p, block = self._params, self._block
+        last_key, at_edge = Signal(), Signal()
+        last_slot = self._last_slot
+        m.d.comb += [
+            last_key.eq(self._key + 1 == block.keys),
+            last_slot.eq(self._slot == block.slots),
+            at_edge.eq(block.causal & (self._slot == self._low)),
+            skip.eq(Mux(at_edge & (self._edge > 0), self._edge[: p.count_bits], 0)),
+            width.eq(Mux(last_slot, block.width, p.config.cols)),
+            self._leaves.eq(block.causal & (self._next_edge >= p.config.cols)),
+        ]
+        return {
+            "first": self._key == 0,
+            "last": last_key | self._leaves,
+            "block_last": last_key & last_slot,
+            "key_last": last_slot & ~block.keep,
+        }
+
+    def _shows(self):
+        return self._block.keys != 0
+
+    def _shows_nothing(self):
+        return self._block.keys == 0
+
+    def _keep(self):
+        return self._block.keep
+
+    def _begin_block(self, m: Module, payload) -> None:
+        """At the first key, the first slot that sees any."""
+        m.d.sync += [
+            self._key.eq(0),
+            self._slot.eq(payload.void_slots),
+            self._low.eq(payload.void_slots),
+            self._edge.eq(payload.edge),
+            self._next_edge.eq(payload.edge + payload.group),
+            self._staying.eq(0),
+        ]
+
+    def _next_visit(self, m: Module) -> None:
         """The next slot of this key, or the first one that sees the next key."""
         cols = self._params.config.cols
         low, edge = Signal.like(self._low), Signal.like(self._edge)
@@ -211,25 +341,3 @@ class Issuer(Part):
                 self._next_low.eq(low),
                 self._low_edge.eq(edge),
             ]
-
-    def _explain(self, m: Module) -> None:
-        """The first thing that is missing."""
-        m.d.comb += self.cause.eq(Cause.WAIT_OUT)
-        with m.If(self._go):
-            m.d.comb += self.cause.eq(Mux(self.tag.valid, BUSY, Cause.PAD))
-        with m.Elif(~self.busy):
-            m.d.comb += self.cause.eq(Cause.NO_JOB)
-        with m.Elif(~self.running):
-            m.d.comb += self.cause.eq(Cause.FILL)
-        with m.Elif(~self._active):
-            m.d.comb += self.cause.eq(Mux(self.block.valid | self.more, Cause.SETUP, Cause.DRAIN))
-        with m.Elif(~self._loaded()):
-            m.d.comb += self.cause.eq(Cause.WAIT_Q)
-        with m.Elif(self._block.keys == 0):
-            m.d.comb += self.cause.eq(Cause.SETUP)
-        with m.Elif(~self.key.ready):
-            m.d.comb += self.cause.eq(Cause.WAIT_K)
-        with m.Elif(~self.value.ready):
-            m.d.comb += self.cause.eq(Cause.WAIT_V)
-        with m.Elif(self._hazard):
-            m.d.comb += self.cause.eq(Cause.HAZARD)

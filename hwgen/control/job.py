@@ -4,6 +4,7 @@ from amaranth.hdl import signed, unsigned
 from amaranth.lib import data
 from amaranth.utils import ceil_log2
 
+from golden.scoremod.program import INDEX_BITS
 from hwgen.params import EDGE_BITS, GROUP_BITS, LENGTH_BITS, OFFSET_BITS, QUERY_BITS, Params
 
 
@@ -15,6 +16,8 @@ def job_layout(params: Params) -> data.StructLayout:
     queries: L * group, 1 .. 2^28;  group: query heads, from 1 on;  keys: 0 .. 2^20
     offset:  signed, magnitude at most 2^20;  edge: -offset * group
     scale_mantissa, scale_exponent: `scale * log2(e)`, see `golden.bitexact.Numerics.encode_scale`
+    batch, head: of its first query, where there is a score program
+    listed: its keys are listed in memory, where that is a choice
     """
     return data.StructLayout(
         {
@@ -27,7 +30,21 @@ def job_layout(params: Params) -> data.StructLayout:
             "scale_mantissa": signed(params.numerics.scale_bits + 1),
             "scale_exponent": signed(8),
         }
+        | batch_head(params)
+        | listed(params)
     )
+
+
+def listed(params: Params) -> dict:
+    """Whether a job's keys are listed in memory, where they may be."""
+    return {"listed": unsigned(1)} if params.config.block_list else {}
+
+
+def batch_head(params: Params) -> dict:
+    """Indices of a job's batch and of the first of its query heads, where a score program may ask for them."""
+    if params.score is None:
+        return {}
+    return {"batch": unsigned(INDEX_BITS["b"]), "head": unsigned(INDEX_BITS["h"])}
 
 
 def geometry_layout(params: Params) -> data.StructLayout:

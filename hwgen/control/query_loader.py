@@ -7,20 +7,25 @@ from amaranth.utils import ceil_log2
 
 from hwgen.control.tags import block_layout
 from hwgen.memory.convert import converted_beat
-from hwgen.params import Params
-from hwgen.part import Part
+from hwgen.params import GROUP_BITS, QUERY_BITS, Params
+from hwgen.part import Part, place
+from hwgen.pipeline import delayed
+from hwgen.scoremod.layout import argument_layout
+from hwgen.scoremod.lower import Datapath
 from hwgen.softmax.lane import query_layout, state_address_bits
 
 
 class QueryLoader(Part):
     """Writes a block's query rows, slot by slot and column by column, into the free bank of query operands.
 
-    Latency 1 cycle from a beat to the operand memories; throughput 1 beat a cycle.
+    Latency 1 cycle from a beat to the operand memories, and to the lanes that of the score program's part for queries
+    if it is longer; throughput 1 beat a cycle.
 
     Members: block, query; rows, columns, operand, elements (to the score array); lanes (one-hot), lane_address,
     lane_query (to the lanes, with a row's last beat); mantissa, scale_exponent (a bank each); loaded (the bank holds
     a block that is not wholly issued); issued, issued_bank (now it is); release, release_bank (nobody needs the
-    bank's block any more); empty (the issued block had no keys and so needs no release).
+    bank's block any more); empty (the issued block had no keys and so needs no release); argument (writes of the score
+    program's arguments, where there is one).
     """
 
     def __init__(self, params: Params) -> None:
@@ -46,6 +51,7 @@ class QueryLoader(Part):
                 "issued_bank": In(1),
                 "empty": In(1),
             }
+            | ({} if params.score is None else {"argument": In(argument_layout())})
         )
 
     def elaborate(self, platform):
@@ -60,6 +66,8 @@ class QueryLoader(Part):
             self.query.ready.eq(self._active),
             taken.eq(self._active & self.query.valid),
         ]
+        # Cycles from a row's last beat to its lane.
+        self._late = 1
         finished = self._walk(m, taken)
         m.d.comb += self.block.ready.eq(finished)
         with m.If(self.block.valid & ~self._active & free):
@@ -74,8 +82,17 @@ class QueryLoader(Part):
             m.d.sync += [self._active.eq(0), self._bank.eq(~self._bank)]
         for i in range(2):
             issued = self.issued & (self.issued_bank == i)
-            with m.If(finished & (self._bank == i)):
-                m.d.sync += [self.loaded[i].eq(1), occupied[i].eq(1)]
+            mine = finished & (self._bank == i)
+            if self._late == 1:
+                with m.If(mine):
+                    m.d.sync += [self.loaded[i].eq(1), occupied[i].eq(1)]
+            else:
+                with m.If(mine):
+                    m.d.sync += occupied[i].eq(1)
+                arrived = Signal(self._late - 1, name=f"arrived_{i}")
+                m.d.sync += arrived.eq(Cat(mine, arrived))
+                with m.If(arrived[-1]):
+                    m.d.sync += self.loaded[i].eq(1)
             with m.If(issued):
                 m.d.sync += self.loaded[i].eq(0)
             with m.If((self.release & (self.release_bank == i)) | (issued & self.empty)):
@@ -113,19 +130,48 @@ class QueryLoader(Part):
             self.columns.eq(1 << column),
             self.operand.eq(where),
             self.elements.eq(payload.elements),
-            self.lane_query.exponent.eq(payload.exponent),
-            self.lane_query.poisoned.eq(payload.poisoned),
         ]
+        facts = {"exponent": payload.exponent, "poisoned": payload.poisoned}
+        if p.score is not None and p.partition.query.outputs:
+            self._evaluate(m, row_end)
+        for name, value in facts.items():
+            m.d.sync += self.lane_query[name].eq(delayed(m, value, self._late - 1, name))
         self._lane(m, row_end, column, slot)
         return finished
+
+    def _evaluate(self, m: Module, row_end: Signal) -> None:
+        """The score program's part for queries, of position and head of the row that ends."""
+        partition, block = self._params.partition, self.block.payload
+        path = Datapath(partition.query, (), partition.places(partition.query))
+        place(m, "query_program", path)
+        position, member = Signal(QUERY_BITS), Signal(GROUP_BITS)
+        begin = Signal()
+        inputs = {"q": position, "h": block.head + member, "b": block.batch}
+        m.d.comb += path.argument.eq(self.argument)
+        m.d.comb += [getattr(path.inputs, name).eq(inputs[name]) for name in partition.query.inputs]
+        # Blocks of a job follow each other, so that rows are counted from its first one.
+        m.d.comb += begin.eq(self.block.valid & ~self._active & (block.first_query == 0))
+        with m.If(begin):
+            m.d.sync += [position.eq(0), member.eq(0)]
+        with m.Elif(row_end):
+            m.d.sync += member.eq(member + 1)
+            with m.If(member == block.group - 1):
+                m.d.sync += [member.eq(0), position.eq(position + 1)]
+        self._late = max(path.latency, 1)
+        m.d.comb += self.lane_query.score.eq(path.outputs)
 
     def _lane(self, m: Module, row_end: Signal, column: Signal, slot: Signal) -> None:
         """A column's lane and its place there."""
         p = self._params
+        wait = self._late - 1
+        address = Signal.like(self.lane_address) if wait else self.lane_address
         for i in range(p.lanes):
             mine = Signal(name=f"in_lane_{i}")
             first = i * p.group
             m.d.comb += mine.eq((column >= first) & (column < first + p.group))
-            m.d.sync += self.lanes[i].eq(row_end & mine)
+            m.d.sync += self.lanes[i].eq(delayed(m, row_end & mine, wait, f"lane_{i}"))
             with m.If(mine):
-                m.d.sync += self.lane_address.eq(Cat((column - first)[: p.group_bits], slot, self._bank))
+                target = m.d.comb if wait else m.d.sync
+                target += address.eq(Cat((column - first)[: p.group_bits], slot, self._bank))
+        if wait:
+            m.d.sync += self.lane_address.eq(delayed(m, address, wait, "address"))

@@ -9,7 +9,9 @@ from amaranth.hdl import signed, unsigned
 from amaranth.lib import data
 from amaranth.utils import ceil_log2
 
-from hwgen.params import EDGE_BITS, GROUP_BITS, LENGTH_BITS, QUERY_BITS, Params
+from hwgen.control.job import batch_head, listed
+from hwgen.params import EDGE_BITS, GROUP_BITS, LENGTH_BITS, OFFSET_BITS, QUERY_BITS, Params
+from hwgen.scoremod.layout import outputs_layout
 from hwgen.timing import row_bits
 
 
@@ -27,6 +29,11 @@ def visit_layout(params: Params) -> data.StructLayout:
     ek, ev:     exponents of the key row and of the value row, biased as they come from the converter
     bad:        one of the two rows is poisoned
     row:        where the value row lies in its buffer
+
+    Where there is a score program:
+    key:        what it makes of the key's index
+    sink:       no key but the sink
+    bias_row:   where the key's biases lie in their buffer
     """
     return data.StructLayout(
         {
@@ -43,7 +50,22 @@ def visit_layout(params: Params) -> data.StructLayout:
             "bad": unsigned(1),
             "row": unsigned(row_bits(params)),
         }
+        | score_fields(params)
     )
+
+
+def score_fields(params: Params) -> dict:
+    """What a score program adds to a visit's tag."""
+    fields = {}
+    if params.has_key_score:
+        fields["key"] = outputs_layout(params.partition.key)
+    if params.has_sink:
+        fields["sink"] = unsigned(1)
+    if params.has_bias:
+        from hwgen.memory.bias_buffer import bias_row_bits
+
+        fields["bias_row"] = unsigned(bias_row_bits(params))
+    return fields
 
 
 def score_tag_layout(params: Params) -> data.StructLayout:
@@ -86,33 +108,43 @@ def block_layout(params: Params) -> data.StructLayout:
     queries:     how many it holds (1 .. cols x slots)
     slots:       slots in use, minus one
     width:       queries in the last slot in use (1 .. cols)
-    void_slots:  leading slots that see no key
     keys:        keys 0 .. keys-1 are seen by some query
-    fresh:       key and value rows to bring for this block: those behind the block before, or
-    rewind:      all from row 0 on
-    keep:        key and value rows stay in the buffers for the next block
     causal:      `edge` is meaningful
     edge:        at key 0, this many columns of slot `void_slots` may not see the key (none if negative)
     group:       by so much `edge` grows with every key
     scale_mantissa, scale_exponent: `scale * log2(e)`
     job_last:    last block of its job
+    batch, head: of its first query, where there is a score program
+
+    Where its keys are not given as segments:
+    void_slots:  leading slots that see no key
+    fresh:       key and value rows to bring for this block: those behind the block before, or
+    rewind:      all from row 0 on
+    keep:        key and value rows stay in the buffers for the next block
+
+    Where they are, `keys` are those of the job, no slot counts as void, and
+    offset:      the job's
+    listed:      its segments are listed in memory, where that is a choice
     """
+    shared = {"causal": unsigned(1), "edge": signed(EDGE_BITS)}
+    ranges = {"fresh": unsigned(LENGTH_BITS), "rewind": unsigned(1), "keep": unsigned(1)} | shared
+    if params.segmented:
+        ranges = shared | {"offset": signed(OFFSET_BITS)} | listed(params)
     return data.StructLayout(
         {
             "first_query": unsigned(QUERY_BITS),
             "queries": unsigned(ceil_log2(params.block + 1)),
             "slots": unsigned(params.slot_bits),
             "width": unsigned(params.count_bits),
-            "void_slots": unsigned(params.slot_bits + 1),
-            "keys": unsigned(LENGTH_BITS),
-            "fresh": unsigned(LENGTH_BITS),
-            "rewind": unsigned(1),
-            "keep": unsigned(1),
-            "causal": unsigned(1),
-            "edge": signed(EDGE_BITS),
+        }
+        | ({} if params.segmented else {"void_slots": unsigned(params.slot_bits + 1)})
+        | {"keys": unsigned(LENGTH_BITS)}
+        | ranges
+        | {
             "group": unsigned(GROUP_BITS),
             "scale_mantissa": signed(params.numerics.scale_bits + 1),
             "scale_exponent": signed(8),
             "job_last": unsigned(1),
         }
+        | batch_head(params)
     )

@@ -17,7 +17,7 @@ from hwgen.part import Part, place
 
 class RowReader(Part):
     """From blocks of rows to their elements, padded to whole folds of an array with `rows` rows; `limit` is the largest
-    number of elements.
+    number of elements. With `seek` a block says at which row it starts.
 
     Requests run ahead of the words by as much as the read engine can hold. Latency and throughput are those of
     RowWalker and RowUnpacker, one cycle more each way.
@@ -26,13 +26,13 @@ class RowReader(Part):
     is work); request, words (the read engine's); output.
     """
 
-    def __init__(self, params: Params, rows: int, limit: int) -> None:
-        self._params, self._rows, self._limit = params, rows, limit
+    def __init__(self, params: Params, rows: int, limit: int, seek: bool = False) -> None:
+        self._params, self._rows, self._limit, self._seek = params, rows, limit, seek
         address = unsigned(params.config.address_bits)
         super().__init__(
             {
                 "head": In(stream.Signature(address)),
-                "block": In(stream.Signature(row_block_layout())),
+                "block": In(stream.Signature(row_block_layout(seek))),
                 "stride": In(address),
                 "head_stride": In(address),
                 "group": In(GROUP_BITS),
@@ -47,7 +47,8 @@ class RowReader(Part):
 
     def elaborate(self, platform):
         m = Module()
-        walker = RowWalker(self._params)
+        # The same module as where nobody seeks.
+        walker = RowWalker(self._params, True) if self._seek else RowWalker(self._params)
         unpacker = RowUnpacker(self._params, self._rows, self._limit)
         place(m, "walker", walker)
         place(m, "unpacker", unpacker)

@@ -87,7 +87,7 @@ class RowSteps(Part):
     Members
     -------
     run:      runs of rows
-    elements: in a row, 1 .. limit; constant while there are runs
+    elements: in a row, 1 .. limit; constant while there are runs, unless each has one row: then it goes with the run
     step:     their beats
     """
 

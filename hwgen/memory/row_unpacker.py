@@ -123,14 +123,14 @@ class RowUnpacker(Part):
     -------
     run:      where rows lie in the words
     words:    exactly the bus words that the runs touch
-    elements: in a row, 1 .. limit; constant while there are runs
+    elements: in a row, 1 .. limit; constant while there are runs, unless each has one row: then it goes with the run
     output:   beats, the last one of a row marked
     """
 
     LATENCY = ElementRing.LATENCY
 
     def __init__(self, params: Params, rows: int, limit: int) -> None:
-        self._parts = RowSteps(params, rows, limit), ElementRing(params)
+        self._params, self._rows, self._limit = params, rows, limit
         super().__init__(
             {
                 "run": In(stream.Signature(run_layout(params))),
@@ -142,7 +142,7 @@ class RowUnpacker(Part):
 
     def elaborate(self, platform):
         m = Module()
-        steps, ring = self._parts
+        steps, ring = RowSteps(self._params, self._rows, self._limit), ElementRing(self._params)
         place(m, "steps", steps)
         place(m, "ring", ring)
         connect(m, flipped(self.run), steps.run)

@@ -6,18 +6,21 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from hwgen.control.descriptor_layout import ROW_BYTES_BITS
+from hwgen.control.segments import ROW_BITS
 from hwgen.memory.axi import BYTE_COUNT_BITS, request_layout
 from hwgen.params import GROUP_BITS, LENGTH_BITS, QUERY_BITS, Params
 from hwgen.part import Part
 
 
-def row_block_layout() -> data.StructLayout:
+def row_block_layout(seek: bool = False) -> data.StructLayout:
     """The next `rows` rows of a job, maybe none.
 
-    rewind: they start at the job's first row again, else behind the block before
+    rewind: they start at the job's first row again, else behind the block before; or, if blocks are sought,
+    row:    the first one of them
     last:   no block of the job follows
     """
-    return data.StructLayout({"rows": unsigned(QUERY_BITS), "rewind": unsigned(1), "last": unsigned(1)})
+    start = {"row": unsigned(ROW_BITS)} if seek else {"rewind": unsigned(1)}
+    return data.StructLayout({"rows": unsigned(QUERY_BITS)} | start | {"last": unsigned(1)})
 
 
 def run_layout(params: Params) -> data.StructLayout:
@@ -34,16 +37,19 @@ class RowWalker(Part):
     Latency 2 cycles from a block to its first request, one more in the first block of a job, and one more for every
     binary digit of `row_bytes` if packed. Throughput a row in 2 cycles and 2 cycles more a block, another one a job.
 
+    With `seek` a block says where it starts (and `group` must be 1). That takes a cycle more for every binary digit of
+    its first row's number, 0 having one, unless this is the row behind the block before.
+
     Members: head; block; stride, head_stride, group, row_bytes, packed (constant while there is work); request; run.
     """
 
-    def __init__(self, params: Params) -> None:
-        self._params = params
+    def __init__(self, params: Params, seek: bool = False) -> None:
+        self._params, self._seek = params, seek
         address = unsigned(params.config.address_bits)
         super().__init__(
             {
                 "head": In(stream.Signature(address)),
-                "block": In(stream.Signature(row_block_layout())),
+                "block": In(stream.Signature(row_block_layout(seek))),
                 "stride": In(address),
                 "head_stride": In(address),
                 "group": In(unsigned(GROUP_BITS)),
@@ -64,6 +70,10 @@ class RowWalker(Part):
         self._left, self._last = Signal(QUERY_BITS), Signal()
         self._bytes, self._factor = Signal(BYTE_COUNT_BITS), Signal(ROW_BYTES_BITS)
         self._multiple = Signal(BYTE_COUNT_BITS)
+        if self._seek:
+            # What is left of a block's first row's number, its unit, and the row behind the block before.
+            self._number, self._distance = Signal(ROW_BITS), Signal(address_bits)
+            self._following = Signal(ROW_BITS)
         group_last = Signal(GROUP_BITS)
         m.d.sync += group_last.eq(self.group - 1)
         m.d.comb += self._member_last.eq(self._member == group_last)
@@ -75,10 +85,15 @@ class RowWalker(Part):
                 m.d.comb += self.head.ready.eq(1)
                 m.d.sync += self._base.eq(self.head.payload)
                 self._rewind(m, self.head.payload)
+                if self._seek:
+                    m.d.sync += self._following.eq(0)
                 with m.If(self.head.valid):
                     m.next = "BLOCK"
             with m.State("BLOCK"):
                 self._begin(m)
+            if self._seek:
+                with m.State("SEEK"):
+                    self._find(m)
             with m.State("MULTIPLY"):
                 m.d.sync += [self._factor.eq(self._factor >> 1), self._multiple.eq(self._multiple.shift_left(1))]
                 with m.If(self._factor[0]):
@@ -107,8 +122,29 @@ class RowWalker(Part):
             self._factor.eq(self.row_bytes),
         ]
         with m.If(self.block.valid):
-            with m.If(block.rewind):
-                self._rewind(m, self._base)
+            if not self._seek:
+                with m.If(block.rewind):
+                    self._rewind(m, self._base)
+            m.next = "ROW"
+            with m.If(self.packed):
+                m.next = "MULTIPLY"
+            if self._seek:
+                m.d.sync += [
+                    self._number.eq(block.row),
+                    self._distance.eq(Mux(self.packed, self.row_bytes, self.stride)),
+                ]
+                with m.If(block.rows != 0):
+                    m.d.sync += self._following.eq(block.row + block.rows)
+                    with m.If(block.row != self._following):
+                        self._rewind(m, self._base)
+                        m.next = "SEEK"
+
+    def _find(self, m: Module) -> None:
+        """The address of a block's first row, a binary digit of its number a cycle."""
+        m.d.sync += [self._number.eq(self._number >> 1), self._distance.eq(self._distance.shift_left(1))]
+        with m.If(self._number[0]):
+            self._rewind(m, self._row + self._distance)
+        with m.If(self._number[1:] == 0):
             m.next = "ROW"
             with m.If(self.packed):
                 m.next = "MULTIPLY"

@@ -10,7 +10,14 @@ from hwgen.control.tags import lane_tag_layout, score_tag_layout
 from hwgen.params import Params
 from hwgen.part import Part, place
 from hwgen.softmax.fold_sum import FoldSum
-from hwgen.softmax.lane import SHIFT_BITS, SoftmaxLane, query_layout, result_layout, state_address_bits
+from hwgen.softmax.lane import (
+    SHIFT_BITS,
+    SoftmaxLane,
+    query_layout,
+    result_layout,
+    score_members,
+    state_address_bits,
+)
 
 
 class LaneGroup(Part):
@@ -19,10 +26,11 @@ class LaneGroup(Part):
     Neighbouring columns finish a score one cycle apart and a column finishes one a visit, so that a lane is asked at
     most once a cycle. The weight register holds a column's weight for all folds of the value row.
 
-    Latency FoldSum.LATENCY + SoftmaxLane.LATENCY from a column's last fold to `visit`, one more to its `weight`.
+    Latency FoldSum.LATENCY + `lane_latency` from a column's last fold to `visit`, one more to its `weight`.
 
     Members: sum, tag (one a column); weight, shift (one a column); visit (tag of the weight that becomes valid in the
-    next cycle); the lane's mantissa, scale_exponent, load_*, result_address, result, saturated.
+    next cycle); the lane's mantissa, scale_exponent, load_*, result_address, result, saturated, argument,
+    pair, bias; entering (where there is a bias, the tag at the lane's input).
     """
 
     def __init__(self, params: Params) -> None:
@@ -45,6 +53,8 @@ class LaneGroup(Part):
                 "result": Out(result_layout(params)),
                 "saturated": Out(1),
             }
+            | score_members(params)
+            | ({"entering": Out(lane_tag_layout(params))} if params.has_bias else {})
         )
 
     def elaborate(self, platform):
@@ -64,6 +74,10 @@ class LaneGroup(Part):
             self.result.eq(lane.result),
             self.saturated.eq(lane.saturated),
         ]
+        if self._params.score is not None:
+            m.d.comb += [lane.argument.eq(self.argument), self.pair.eq(lane.pair)]
+        if self._params.has_bias:
+            m.d.comb += [lane.bias.eq(self.bias), self.entering.eq(lane.tag)]
         for c in range(self._params.group):
             with m.If(lane.tag_out.valid & (lane.tag_out.column == c)):
                 m.d.sync += [self.weight[c].eq(lane.weight), self.shift[c].eq(lane.shift)]

@@ -1,5 +1,7 @@
 """The softmax lane: one score in, one weight out, every cycle."""
 
+from typing import NamedTuple
+
 from amaranth.hdl import Cat, Module, Mux, Signal, signed, unsigned
 from amaranth.lib import data
 from amaranth.lib.memory import Memory
@@ -8,17 +10,25 @@ from amaranth.utils import ceil_log2
 
 from golden.bitexact.numerics import REFERENCE_BITS, SHIFT_LIMIT
 from hwgen.control.tags import lane_tag_layout
+from hwgen.memory.bias_buffer import BiasLane, bias_write_layout
 from hwgen.params import Params
 from hwgen.part import Part, place
+from hwgen.pipeline import delayed
+from hwgen.scoremod.layout import argument_layout, outputs_layout
 from hwgen.softmax.exp2 import Exp2
+from hwgen.softmax.pair import KeptWeight, PairScore, pair_latency
 from hwgen.softmax.scale import ScoreScale
 
 SHIFT_BITS = SHIFT_LIMIT.bit_length()
 
 
 def query_layout(params: Params) -> data.StructLayout:
-    """What a lane keeps of a query row: its exponent (as converted) and whether it is poisoned."""
-    return data.StructLayout({"exponent": unsigned(params.input.exponent_bits), "poisoned": unsigned(1)})
+    """What a lane keeps of a query row: its exponent (as converted), whether it is poisoned, and what a score program
+    makes of its indices."""
+    fields = {"exponent": unsigned(params.input.exponent_bits), "poisoned": unsigned(1)}
+    if params.score is not None:
+        fields["score"] = outputs_layout(params.partition.query)
+    return data.StructLayout(fields)
 
 
 def result_layout(params: Params) -> data.StructLayout:
@@ -34,6 +44,37 @@ def result_layout(params: Params) -> data.StructLayout:
     )
 
 
+def lane_latency(params: Params) -> int:
+    """Cycles from a lane's `qk` to its `weight`."""
+    return SoftmaxLane.INPUT + pair_latency(params) + Exp2.LATENCY + _kept_latency(params) + 2
+
+
+def _kept_latency(params: Params) -> int:
+    """Cycles that the factor of kept weights takes."""
+    return KeptWeight.LATENCY if params.has_dropout else 0
+
+
+def score_members(params: Params) -> dict:
+    """What a score program adds to a lane and to all it stands in."""
+    if params.score is None:
+        return {}
+    members = {"argument": In(argument_layout()), "pair": Out(1)}
+    if params.has_bias:
+        members["bias"] = In(bias_write_layout(params, params.group))
+    return members
+
+
+class Pair(NamedTuple):
+    """Of the pair at every stage of the lane: whether it takes part in the denominator, whether in the value, whether
+    it is poisoned; and of kept weights the factor where the exponent unit ends and what raises their references."""
+
+    seen: list
+    kept: list
+    poison: list
+    keep_factor: object = None
+    lift: tuple = ()
+
+
 class SoftmaxLane(Part):
     """Running reference, weight and denominator of the queries of `group` columns.
 
@@ -41,15 +82,17 @@ class SoftmaxLane(Part):
     `RMV' = max(RMV, c + ev)`, `weight = y >> (RMV' - c - ev)`, `shift = RMV' - RMV`. A key that is not seen gives
     weight 0 and shift 0. Results of a slot's last visit go to a memory that the drain reads.
 
-    Structure: input register, scale, exponent unit, references (one-cycle loop), shift amounts, two shift stages,
-    denominator (LOOP cycles from read to write). Latency LATENCY cycles from `qk` to `weight`; throughput 1.
+    Structure: input register, scale, score program, exponent unit, references (one-cycle loop), shift amounts, factor
+    of kept weights, two shift stages, denominator (LOOP cycles from read to write). Latency `lane_latency` cycles from
+    `qk` to `weight`; throughput 1.
 
     Members: tag, qk; mantissa, scale_exponent (two banks); load_* (a query's row exponent); weight, shift, tag_out;
-    result_address (column within the group, then slot), result (one cycle later); saturated (pulse).
+    result_address (column within the group, then slot), result (one cycle later); saturated (pulse). Where there is a
+    score program: argument (writes of its arguments), pair (a pulse for each pair that it lets through), bias (writes
+    of slot rows of its bias, if it has one).
     """
 
     INPUT = 1
-    LATENCY = INPUT + ScoreScale.LATENCY + Exp2.LATENCY + 2
     LOOP = 3
 
     def __init__(self, params: Params) -> None:
@@ -72,34 +115,36 @@ class SoftmaxLane(Part):
                 "result": Out(result_layout(params)),
                 "saturated": Out(1),
             }
+            | score_members(params)
         )
 
     def elaborate(self, platform):
         m = Module()
+        self._latency = lane_latency(self._params)
         tags = self._tags(m)
-        x, seen, poison = self._score(m, tags)
+        x, pair = self._score(m, tags)
         exp = Exp2(self._params)
         place(m, "exp2", exp)
         m.d.comb += exp.x.eq(x)
-        at = self.INPUT + ScoreScale.LATENCY + Exp2.CEILING_LATENCY
-        reference = self._reference(m, tags[at], exp.ceiling, seen[at], poison[at])
-        amounts = self._amounts(m, reference, seen[at + 1])
-        self._weights(m, exp.y, amounts, seen[at + 2])
-        self._denominator(m, tags, reference, amounts, seen)
-        m.d.comb += self.tag_out.eq(tags[self.LATENCY])
+        at = self.INPUT + pair_latency(self._params) + Exp2.CEILING_LATENCY
+        reference = self._reference(m, tags[at], exp.ceiling, pair, at)
+        amounts = self._amounts(m, reference, pair, at + 1)
+        self._weights(m, exp.y, amounts, pair, at + 2)
+        self._denominator(m, tags, reference, amounts)
+        m.d.comb += self.tag_out.eq(tags[self._latency])
         return m
 
     def _tags(self, m: Module) -> list:
         """tags[i] belongs to the data i cycles behind the input."""
         tags = [self.tag]
-        for i in range(self.LATENCY):
+        for i in range(self._latency):
             tag = Signal(lane_tag_layout(self._params), name=f"tag_{i + 1}")
             m.d.sync += tag.eq(tags[-1])
             tags.append(tag)
         return tags
 
     def _score(self, m: Module, tags: list) -> tuple:
-        """x, and for every stage whether the key is seen and whether the pair is poisoned."""
+        """x, and what is known of the pair at every stage."""
         p = self._params
         m.submodules.queries = queries = Memory(shape=query_layout(p), depth=2 << self._state_bits, init=[])
         write = queries.write_port()
@@ -127,9 +172,49 @@ class SoftmaxLane(Part):
         ]
         seen = [None] + [tag.valid & (tag.visit.skip == 0) & (tag.visit.width != 0) for tag in tags[1:]]
         poison = self._delay(m, visit.bad | query.poisoned, 1, len(tags), "poison")
+        if p.score is not None:
+            return self._pair_score(m, tags, scale, query.score, seen[1], poison[1])
         at = 1 + ScoreScale.LATENCY
         m.d.comb += self.saturated.eq(seen[at] & scale.clamped & ~poison[at])
-        return scale.x, seen, poison
+        return scale.x, Pair(seen, seen, poison)
+
+    def _pair_score(self, m: Module, tags: list, scale, query, seen, poison) -> tuple:
+        """The same with a score program."""
+        p = self._params
+        visit = tags[1].visit
+        score = PairScore(p)
+        place(m, "pair_score", score)
+        m.d.comb += [
+            score.argument.eq(self.argument),
+            score.seen_in.eq(seen),
+            score.poison_in.eq(poison),
+            score.query.eq(query),
+            score.scaled.eq(scale.x),
+            score.clamped.eq(scale.clamped),
+            self.saturated.eq(score.saturated),
+            self.pair.eq(score.pair),
+        ]
+        if p.has_key_score:
+            m.d.comb += score.key.eq(visit.key)
+        if p.has_sink:
+            m.d.comb += score.sink.eq(visit.sink)
+        if p.has_bias:
+            biases, now = BiasLane(p), self.tag.visit
+            place(m, "biases", biases)
+            m.d.comb += [
+                biases.write.eq(self.bias),
+                biases.address.row.eq(now.bias_row),
+                biases.address.slot.eq(now.slot),
+                biases.column.eq(self.tag.column),
+                score.bias.eq(biases.element),
+            ]
+        at = self.INPUT + pair_latency(p)
+        names = ("seen", "kept", "poison")
+        stages = {name: self._delay(m, getattr(score, name), at, len(tags), name) for name in names}
+        # The factor is wanted with the exponent unit's result, the shift with its ceiling.
+        factor = delayed(m, score.keep_factor, Exp2.LATENCY, "keep_factor")
+        lift = (delayed(m, score.keep_shift, Exp2.CEILING_LATENCY, "keep_shift"),) if p.has_dropout else ()
+        return score.x, Pair(**stages, keep_factor=factor, lift=lift)
 
     def _delay(self, m: Module, value, first: int, end: int, name: str) -> list:
         """value at stage `first` and its copies at the stages behind it."""
@@ -140,33 +225,43 @@ class SoftmaxLane(Part):
             stages.append(later)
         return stages
 
-    def _reference(self, m: Module, tag, ceiling, seen, poison) -> dict:
+    def _reference(self, m: Module, tag, ceiling, pair: Pair, at: int) -> dict:
         """The running references: read, compare and write in one cycle."""
         p = self._params
+        # Where weight may go without a value, the value's reference begins later than the denominator's.
+        separate = p.has_sink or p.has_dropout
+        seen, kept, poison = pair.seen[at], pair.kept[at], pair.poison[at]
         layout = data.StructLayout(
             {"rm": signed(REFERENCE_BITS), "rmv": signed(REFERENCE_BITS), "empty": 1, "poisoned": 1}
+            | ({"value_empty": 1} if separate else {})
         )
         m.submodules.references = memory = Memory(shape=layout, depth=1 << self._state_bits, init=[])
         read, write = memory.read_port(domain="comb"), memory.write_port()
         address = Cat(tag.column, tag.visit.slot)
         old, new = read.data, Signal(layout)
         fresh = Signal()
+        value_fresh = Signal() if separate else fresh
         value_ceiling = Signal(signed(REFERENCE_BITS))
         stage = {
             name: Signal(signed(REFERENCE_BITS), name=f"reference_{name}", reset_less=True)
             for name in ("old_rm", "old_rmv", "rm", "rmv", "c", "cv")
         }
         later = {name: Signal(name=f"reference_{name}", reset_less=True) for name in ("fresh", "empty", "poisoned")}
+        later["value_fresh"] = Signal(name="reference_value_fresh", reset_less=True) if separate else later["fresh"]
         m.d.comb += [
             read.addr.eq(address),
             write.addr.eq(address),
             write.en.eq(tag.valid),
             write.data.eq(new),
             fresh.eq(tag.visit.first | old.empty),
-            value_ceiling.eq(ceiling + tag.visit.ev + (1 - p.input.bias)),
+            value_ceiling.eq(sum(pair.lift, ceiling + tag.visit.ev + (1 - p.input.bias))),
             new.rm.eq(Mux(seen, Mux(fresh | (ceiling > old.rm), ceiling, old.rm), Mux(fresh, 0, old.rm))),
             new.rmv.eq(
-                Mux(seen, Mux(fresh | (value_ceiling > old.rmv), value_ceiling, old.rmv), Mux(fresh, 0, old.rmv))
+                Mux(
+                    kept,
+                    Mux(value_fresh | (value_ceiling > old.rmv), value_ceiling, old.rmv),
+                    Mux(value_fresh, 0, old.rmv),
+                )
             ),
             new.empty.eq(fresh & ~seen),
             new.poisoned.eq((seen & poison) | (old.poisoned & ~tag.visit.first)),
@@ -182,47 +277,62 @@ class SoftmaxLane(Part):
             later["empty"].eq(new.empty),
             later["poisoned"].eq(new.poisoned),
         ]
+        if separate:
+            m.d.comb += [
+                value_fresh.eq(tag.visit.first | old.value_empty),
+                new.value_empty.eq(value_fresh & ~kept),
+            ]
+            m.d.sync += later["value_fresh"].eq(value_fresh)
         return stage | later
 
-    def _amounts(self, m: Module, reference: dict, seen) -> dict:
+    def _amounts(self, m: Module, reference: dict, pair: Pair, at: int) -> dict:
         """Shift amounts, clamped to what the shifters do; nothing moves where there is nothing yet or nothing seen."""
         differences = {
-            "back": ("rm", "old_rm", SHIFT_BITS),
-            "value_back": ("rmv", "old_rmv", SHIFT_BITS),
-            "down": ("rm", "c", 5),
-            "value_down": ("rmv", "cv", 5),
+            "back": ("rm", "old_rm", SHIFT_BITS, pair.seen[at], "fresh"),
+            "value_back": ("rmv", "old_rmv", SHIFT_BITS, pair.kept[at], "value_fresh"),
+            "down": ("rm", "c", 5, None, None),
+            "value_down": ("rmv", "cv", 5, None, None),
         }
         amounts = {}
-        for name, (high, low, bits) in differences.items():
+        for name, (high, low, bits, seen, fresh) in differences.items():
             amounts[name] = Signal(bits, name=f"amount_{name}", reset_less=True)
             difference = Signal(REFERENCE_BITS + 1, name=f"difference_{name}")
             m.d.comb += difference.eq(reference[high] - reference[low])
-            void = ~seen | reference["fresh"] if bits == SHIFT_BITS else 0
+            void = ~seen | reference[fresh] if fresh else 0
             clamped = Mux(difference[bits:].any(), (1 << bits) - 1, difference[:bits])
             m.d.sync += amounts[name].eq(Mux(void, 0, clamped))
+        for name, amount in amounts.items():
+            amounts[name] = delayed(m, amount, _kept_latency(self._params), f"amount_{name}")
         return amounts
 
-    def _weights(self, m: Module, y, amounts: dict, seen) -> None:
+    def _weights(self, m: Module, y, amounts: dict, pair: Pair, at: int) -> None:
         """`y >> amount` in two stages, for the denominator and for the value array."""
         n = self._params.numerics
         self._sln = Signal(n.weight_bits, reset_less=True)
         weight = Signal(n.weight_bits, reset_less=True)
-        for name, out in (("down", self._sln), ("value_down", weight)):
+        kept_y, at = y, at + _kept_latency(self._params)
+        if self._params.has_dropout:
+            factor = KeptWeight(self._params)
+            place(m, "kept_weight", factor)
+            m.d.comb += [factor.y.eq(y), factor.factor.eq(pair.keep_factor)]
+            y, kept_y = factor.y_out, factor.kept
+        sides = (("down", self._sln, y, pair.seen[at]), ("value_down", weight, kept_y, pair.kept[at]))
+        for name, out, unit, taken in sides:
             coarse = Signal(n.weight_bits, name=f"coarse_{name}", reset_less=True)
             fine = Signal(3, name=f"fine_{name}", reset_less=True)
             m.d.sync += [
-                coarse.eq(Mux(seen, y >> (amounts[name][3:] << 3), 0)),
+                coarse.eq(Mux(taken, unit >> (amounts[name][3:] << 3), 0)),
                 fine.eq(amounts[name][:3]),
                 out.eq(coarse >> fine),
             ]
         shift = self._delay(m, amounts["value_back"], 0, 3, "shift")
         m.d.comb += [self.weight.eq(weight), self.shift.eq(shift[-1])]
 
-    def _denominator(self, m: Module, tags: list, reference: dict, amounts: dict, seen: list) -> None:
+    def _denominator(self, m: Module, tags: list, reference: dict, amounts: dict) -> None:
         """`RD' = (RD >> back) + SLN`: read and coarse shift, fine shift, add and write; and the results."""
         p = self._params
         n = p.numerics
-        at = self.LATENCY - 2
+        at = self._latency - 2
         m.submodules.denominators = memory = Memory(
             shape=unsigned(n.denominator_bits), depth=1 << self._state_bits, init=[]
         )
@@ -232,11 +342,14 @@ class SoftmaxLane(Part):
         )
         fine = Signal(3, reset_less=True)
         names = ("rm", "rmv", "fresh", "empty", "poisoned")
-        stages = {name: self._delay(m, reference[name], at - 1, self.LATENCY + 1, f"result_{name}") for name in names}
+        stages = {
+            name: self._delay(m, reference[name], at - 1 - _kept_latency(p), self._latency + 1, f"result_{name}")
+            for name in names
+        }
         m.d.comb += [
             read.addr.eq(Cat(tags[at].column, tags[at].visit.slot)),
-            write.addr.eq(Cat(tags[self.LATENCY].column, tags[self.LATENCY].visit.slot)),
-            write.en.eq(tags[self.LATENCY].valid),
+            write.addr.eq(Cat(tags[self._latency].column, tags[self._latency].visit.slot)),
+            write.en.eq(tags[self._latency].valid),
             write.data.eq(total),
             total.eq(moved + self._sln),
         ]
@@ -245,8 +358,8 @@ class SoftmaxLane(Part):
             fine.eq(amounts["back"][:3]),
             moved.eq(coarse >> fine),
         ]
-        final = {name: values[self.LATENCY] for name, values in stages.items() if name != "fresh"}
-        self._results(m, tags[self.LATENCY], final | {"rd": total})
+        final = {name: values[self._latency] for name, values in stages.items() if name != "fresh"}
+        self._results(m, tags[self._latency], final | {"rd": total})
 
     def _results(self, m: Module, tag, final: dict) -> None:
         """Keep the state behind a last visit until the drain has read it."""

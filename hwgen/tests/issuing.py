@@ -79,8 +79,12 @@ def key_bits(params: Params) -> int:
 class Machine:
     """Everything around the issuer; with a seed, everything is late now and then. `log` has an entry a cycle."""
 
-    def __init__(self, jobs: list[Fields], params: Params, dimensions: Fields, seed: int | None) -> None:
-        self.dut, self.params, self.geometry = Issuer(params), params, dimensions
+    outputs: tuple[str, ...] = OUTPUTS
+
+    def __init__(
+        self, jobs: list[Fields], params: Params, dimensions: Fields, seed: int | None, dut: Any = None
+    ) -> None:
+        self.dut, self.params, self.geometry = dut or Issuer(params), params, dimensions
         self.blocks = [block for _, block in all_blocks(jobs, params)]
         self.rng = None if seed is None else np.random.default_rng(seed)
         self.offered = self.loaded_blocks = self.done = self.row = self.start = 0
@@ -145,7 +149,7 @@ class Machine:
         self.waiting = {name: count - 1 + back for name, count in self.waiting.items()}
 
     async def drive(self, ctx: Any) -> None:
-        outputs = {name: Value.cast(member(self.dut, name)) for name in OUTPUTS}
+        outputs = {name: Value.cast(member(self.dut, name)) for name in self.outputs}
         rest = 3
         while rest:
             active, done = int(self.active), self.done
@@ -167,16 +171,22 @@ class Machine:
 class Run:
     """A simulation: the log of all cycles, in which of them a visit starts, and the visits there have to be."""
 
+    names = VISIT
+
     def __init__(
         self, jobs: list[Fields], params: Params, seed: int | None = None, head: tuple[int, int] | None = None
     ) -> None:
         dimensions = geometry(params, *(head or (params.config.head_e, params.config.head_f)))
         machine = Machine(jobs, params, dimensions, seed)
         run(machine.dut, machine.drive)
-        self.params, self.log, self.blocks = params, machine.log, machine.blocks
+        self.read(machine, dimensions, loop_nest(jobs, params))
+
+    def read(self, machine: Machine, dimensions: Fields, visits: list[Fields]) -> None:
+        """What a machine's log says."""
+        self.params, self.log, self.blocks = machine.params, machine.log, machine.blocks
         self.folds, self.visit = dimensions["last_fold_e"] + 1, dimensions["last_step"] + 1
         self.starts = [t for t, c in enumerate(self.log) if c["tag.valid"] and c["tag.first_fold"]]
-        self.visits = loop_nest(jobs, params)
+        self.visits = visits
 
     def cause(self, t: int) -> int:
         """The first thing missing in a cycle in which no visit is under way."""
@@ -212,15 +222,19 @@ class Run:
         assert len(under_way) == len(self.starts) * self.visit
         busy = {start + fold for start in self.starts for fold in range(self.folds)}
         assert [t for t, cycle in enumerate(self.log) if cycle["tag.valid"]] == sorted(busy)
-        for t, cycle in enumerate(self.log):
-            assert cycle["cause"] == (BUSY if t in busy else Cause.PAD if t in under_way else self.cause(t))
+        for t in range(len(self.log)):
+            self.check_cause(t, busy, under_way)
         self.check_pulses()
+
+    def check_cause(self, t: int, busy: set[int], under_way: set[int]) -> None:
+        """What is said of a cycle: work, padding, or what is missing."""
+        assert self.log[t]["cause"] == (BUSY if t in busy else Cause.PAD if t in under_way else self.cause(t))
 
     def check_visit(self, i: int, start: int, visit: Fields) -> None:
         """All folds of a visit, its distance to the slot's visit before, and that its result has a place."""
         folds = self.folds
         for fold, cycle in enumerate(self.log[start : start + folds]):
-            assert {name: cycle[f"tag.visit.{name}"] for name in VISIT} == {name: visit[name] for name in VISIT}
+            assert {n: cycle[f"tag.visit.{n}"] for n in self.names} == {n: visit[n] for n in self.names}
             assert cycle["address"] == visit["key_row"] << self.params.fold_e_bits | fold
             flags = (fold, int(fold == 0), int(fold == folds - 1))
             assert tuple(cycle[f"tag.{name}"] for name in TAG[1:]) == flags
@@ -228,15 +242,21 @@ class Run:
         assert not before or start - before[-1] >= hazard_distance(self.params)
         assert not (visit["last"] and self.log[start]["pending"] >> visit["slot"] & 1)
 
-    def check_pulses(self) -> None:
-        """What is told in single cycles."""
+    def pulses(self) -> dict[str, list[int]]:
+        """Cycles in which something is told."""
         ends = [start + self.visit - 1 for start in self.starts]
         pairs = list(zip(self.starts, ends, self.visits, strict=True))
-        pulses = {
+        return {
             "finishing": [start for start, _, visit in pairs if visit["last"]],
             "advance": [end for _, end, visit in pairs if visit["key_end"]],
             "block_last": [end for _, end, visit in pairs if visit["block_last"]],
         }
+
+    def check_pulses(self) -> None:
+        """What is told in single cycles."""
+        ends = [start + self.visit - 1 for start in self.starts]
+        pairs = list(zip(self.starts, ends, self.visits, strict=True))
+        pulses = self.pulses()
         for name, cycles in pulses.items():
             assert [t for t, cycle in enumerate(self.log) if cycle[name]] == cycles
         assert all(self.log[start]["finishing_slot"] == visit["slot"] for start, _, visit in pairs if visit["last"])

@@ -11,6 +11,7 @@ from hwgen.control.tags import block_layout
 from hwgen.params import Params
 from hwgen.tests.bench import STALLS, clocked, receiver, run, sender, tiny
 from hwgen.tests.jobs import Fields, all_blocks, blocks, job
+from hwgen.tests.segmenting import segmented_blocks, sinking
 from hwgen.timing import resident_rows
 
 LONGEST = 1 << 20
@@ -27,14 +28,18 @@ SHAPES = [
 def taken(payloads: list[int], params: Params) -> list[Fields]:
     """What a receiver took, in the same form."""
     views = [block_layout(params).from_bits(bits) for bits in payloads]
-    names = [name for name in block_layout(params).members if name != "edge"]
+    names = [name for name in block_layout(params).members if params.segmented or name != "edge"]
     fields = [{name: int(view[name]) for name in names} for view in views]
+    if params.segmented:
+        return fields
     return [f | ({"edge": int(v.edge)} if v.causal else {}) for f, v in zip(fields, views, strict=True)]
 
 
 def assert_walked(jobs: list[Fields], params: Params, idle: int | None = None, pressure: int | None = None) -> None:
     """All jobs, one after the other, give the model's blocks."""
     want = [block for _, block in all_blocks(jobs, params)]
+    if params.segmented:
+        want = [block for work in jobs for block in segmented_blocks(work, params)]
     dut, got = BlockWalker(params), list[int]()
     run(dut, sender(dut.job, jobs, idle), receiver(dut.block, len(want), got, pressure))
     assert taken(got, params) == want
@@ -142,3 +147,31 @@ def test_latency(params: Params) -> None:
         busy = [0 < t <= offers[-1] for t in range(len(seen))]
         assert [bool(working) for _, working, _ in seen] == busy
         assert [not ready for _, _, ready in seen] == busy
+
+
+@STALLS
+@pytest.mark.parametrize(
+    "params",
+    [
+        pytest.param(tiny(block_list=True), id="list"),
+        pytest.param(sinking(cols=3, slots=3, lanes=3), id="sink"),
+        pytest.param(sinking(cols=1, slots=5, block_list=True), id="both"),
+    ],
+)
+def test_blocks_whose_keys_come_as_segments(params: Params, idle: int | None, pressure: int | None) -> None:
+    jobs = random_jobs(2, params, 20)
+    if params.score is not None:
+        jobs = [work | {"batch": 7 * i, "head": 3 * i + 1} for i, work in enumerate(jobs)]
+    if params.config.block_list:
+        jobs = [work | {"listed": i % 2} for i, work in enumerate(jobs)]
+    assert_walked(jobs, params, idle, pressure)
+
+
+def test_latency_of_blocks_whose_keys_come_as_segments() -> None:
+    params = tiny(block_list=True)
+    work = job(3 * params.block, 4, 1, -1, group=3)
+    cycles: list[dict[str, Any]] = [{"job.payload": work, "job.valid": 1, "block.ready": 1}, {"job.valid": 0}]
+    seen = clocked(BlockWalker(params), cycles, ["block.valid"], 100)
+    offers = [t for t, (valid,) in enumerate(seen) if valid]
+    assert len(offers) == 9
+    assert max(later - t for t, later in zip([0, *offers], offers, strict=False)) <= params.config.slots + 2

@@ -7,10 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from hwgen.control.block_fork import DEPTH
 from hwgen.control.drain import DrainWalker
 from hwgen.params import Params
 from hwgen.tests.bench import clocked, run, tiny
 from hwgen.tests.jobs import Fields, all_blocks, drain_steps, job
+from hwgen.tests.segmenting import segmented_blocks
 
 STEP = ("slot", "column", "fold", "group", "void", "first", "last", "slot_last", "job_last")
 
@@ -29,7 +31,8 @@ class Machine:
     """
 
     def __init__(self, jobs: list[Fields], params: Params, seed: int | None, head_f: int) -> None:
-        self.dut, self.params, self.head_f = DrainWalker(params), params, head_f
+        self.dut: Any = DrainWalker(params)
+        self.params, self.head_f = params, head_f
         self.blocks = [block for _, block in all_blocks(jobs, params)]
         self.steps = drain_steps(jobs, params, head_f)
         self.rng = None if seed is None else np.random.default_rng(seed)
@@ -53,6 +56,9 @@ class Machine:
         known = block < self.offered + self.valid
         return (block, slot) if free and known and self.chance(0.2) else None
 
+    def tell_more(self, ctx: Any) -> None:
+        """What some machines are told, too."""
+
     async def drive(self, ctx: Any) -> None:
         dut, t = self.dut, 0
         ctx.set(dut.head_f, self.head_f)
@@ -66,6 +72,7 @@ class Machine:
                 ctx.set(dut.done_slot, result[1])
                 self.told[result] = t
             ctx.set(dut.room, int(room))
+            self.tell_more(ctx)
             self.roomy += [t] if room else []
             if ctx.get(dut.step.valid):
                 assert self.valid and room
@@ -143,3 +150,53 @@ def test_void_slots_wait_for_nobody() -> None:
     block = all_blocks([job(params.block, 0)], params)[0][1]
     seen = clocked(DrainWalker(params), [{"block.valid": 1, "block.payload": block, "room": 1}], ["step.valid"], 3)
     assert [valid for (valid,) in seen] == [1] * 4
+
+
+class VoidMachine(Machine):
+    """Tells which slots of a block are void when the block is issued: before the last of its results is done, and
+    before any result of a later block."""
+
+    def __init__(self, jobs: list[Fields], voids: list[int], params: Params, seed: int | None) -> None:
+        super().__init__(jobs, params, seed, params.config.head_f)
+        self.blocks = [block for work in jobs for block in segmented_blocks(work, params)]
+        self.voids, self.issued = voids, 0
+        self.steps = [step | {"void": voids[step["block"]] >> step["slot"] & 1} for step in self.steps]
+        self.results = list(dict.fromkeys((s["block"], s["slot"]) for s in self.steps if not s["void"]))
+        self.last = {block: (block, slot) for block, slot in self.results}
+
+    def next_result(self) -> tuple[int, int] | None:
+        """The next block's results may come while this one's void slots are waited for."""
+        left = [result for result in self.results if result not in self.told]
+        if not left or not self.chance(0.3):
+            return None
+        result = left[0]
+        walked = {(s["block"], s["slot"]) for _, s in self.log if s["slot_last"]}
+        free = all(other in walked for other in self.told if other[1] == result[1])
+        return result if free and self.issued >= result[0] + (result == self.last[result[0]]) else None
+
+    def tell_more(self, ctx: Any) -> None:
+        """No more blocks are issued than fit into the walker's queue of blocks."""
+        more = self.issued < min(len(self.voids), self.offered + DEPTH) and self.chance(0.2)
+        ctx.set(self.dut.void.valid, int(more))
+        ctx.set(self.dut.void.mask, self.voids[min(self.issued, len(self.voids) - 1)])
+        self.issued += more
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        pytest.param(tiny(block_list=True), id="two-folds-two-groups"),
+        pytest.param(tiny(block_list=True, slots=7, cols=1, out_beat=4, head_f=4), id="one-step-a-query"),
+    ],
+)
+@pytest.mark.parametrize("late", [None, 1], ids=["in-time", "late"])
+def test_void_slots_are_told(late: int | None, params: Params) -> None:
+    """Any slots of a block may be void, all of them too."""
+    jobs = random_jobs(5, params, 12)
+    slots = [block["slots"] + 1 for work in jobs for block in segmented_blocks(work, params)]
+    rng = np.random.default_rng(8)
+    voids = [int(rng.choice([0, (1 << n) - 1, *rng.integers(1 << n, size=4)])) for n in slots]
+    machine = VoidMachine(jobs, voids, params, late)
+    run(machine.dut, machine.drive)
+    assert [step for _, step in machine.log] == machine.steps
+    assert {step["void"] for _, step in machine.log} == {0, 1}

@@ -5,10 +5,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from hwgen.control.block_fork import SEGMENT_DEPTH, SegmentFork
 from hwgen.control.tags import block_layout
-from hwgen.memory.fetch_fork import AHEAD, DEPTH, FetchFork
+from hwgen.memory.fetch_fork import AHEAD, DEPTH, FetchFork, SegmentFetch
 from hwgen.memory.row_walker import row_block_layout
+from hwgen.params import Params
 from hwgen.tests.bench import STALLS, Testbench, clocked, gaps, receiver, run, sender, tiny
+from hwgen.tests.scores import scored
 
 PARAMS = tiny()
 NAMES = ("q", "k", "v")
@@ -42,7 +45,7 @@ def decoded(codes: list[int]) -> list[tuple[int, int, int]]:
     return [(view.rows, view.rewind, view.last) for view in views]
 
 
-def loader(dut: FetchFork, seen: list[int], count: int, seed: int | None) -> Testbench:
+def loader(dut: FetchFork | SegmentFetch, seen: list[int], count: int, seed: int | None) -> Testbench:
     """Says of each block taken by Q, some time later, that it is loaded."""
 
     async def load(ctx: Any) -> None:
@@ -105,3 +108,73 @@ def test_what_is_offered_stays() -> None:
     seen = [valid for (valid,) in clocked(FetchFork(PARAMS), cycles, ["q.valid"])]
     first = seen.index(1)
     assert seen[first:] == [1] * (16 - first)
+
+
+SEGMENTED = scored(bias=True, sink=True, block_list=True)
+PLAIN_LIST = tiny(block_list=True)
+
+
+def random_segments(seed: int, blocks: int) -> list[dict[str, int]]:
+    """A few segments for every block, some without rows."""
+    rng = np.random.default_rng(seed)
+    found = []
+    for _ in range(blocks):
+        count = int(rng.integers(1, 4))
+        for i in range(count):
+            fields = {"first": 1 << 20, "keys": 1 << 20, "row": 1 << 32, "sink": 2}
+            segment = {name: int(rng.integers(top)) for name, top in fields.items()}
+            found.append(segment | {"block_last": int(i == count - 1)})
+    return found
+
+
+@STALLS
+@pytest.mark.parametrize("params", [PLAIN_LIST, SEGMENTED], ids=["list", "sink-and-bias"])
+def test_segments_are_fetched(params: Params, idle: int | None, pressure: int | None) -> None:
+    """Row by row, whatever the blocks; the last segment of a job's last block is the last one of the job."""
+    rng = np.random.default_rng(6)
+    blocks = [{"queries": int(rng.integers(1, 9)), "job_last": int(rng.integers(2))} for _ in range(20)]
+    segments = random_segments(3, len(blocks))
+    ends = [segment["block_last"] for segment in segments]
+    last = [end and blocks[sum(ends[:i])]["job_last"] for i, end in enumerate(ends)]
+    rows = [0 if s["sink"] else s["keys"] for s in segments]
+    keys = [(n, s["row"], end) for n, s, end in zip(rows, segments, last, strict=True)]
+    want: dict[str, list[Any]] = {"q": [(b["queries"], 0, b["job_last"]) for b in blocks], "k": keys, "v": keys}
+    if params.has_bias:
+        want["bias"] = [(s["first"], n, s["block_last"], end) for n, s, end in zip(rows, segments, last, strict=True)]
+    dut, seen = SegmentFetch(params), {name: list[int]() for name in want}
+    takers = [
+        receiver(getattr(dut, name), len(want[name]), seen[name], pressure and pressure + i)
+        for i, name in enumerate(want)
+    ]
+    takers += [loader(dut, seen["q"], len(blocks), pressure), sender(dut.segments, segments, idle and idle + 1)]
+    run(dut, sender(dut.fetch, blocks, idle), *takers)
+    for name, codes in seen.items():
+        layout = getattr(dut, name).payload.shape()
+        views = [layout.from_bits(code) for code in codes]
+        assert [tuple(int(view[field]) for field in layout.members) for view in views] == want[name]
+
+
+@STALLS
+def test_segments_go_to_the_issuer_and_to_the_readers(idle: int | None, pressure: int | None) -> None:
+    """The readers run ahead by as much as the issuer's queue holds."""
+    rng = np.random.default_rng(2)
+    segments = [
+        {"first": i, "keys": 5, "row": 7 * i, "live": 3, "last": i % 4, "sink": i % 2, "block_last": i % 3 == 0}
+        | {"edge": int(rng.integers(-(1 << 36), 1 << 36))}
+        for i in range(40)
+    ]
+    dut = SegmentFork(SEGMENTED)
+    issue, fetch = list[int](), list[int]()
+    late = receiver(dut.issue, len(segments), issue, pressure)
+
+    async def wait(ctx: Any) -> None:
+        await ctx.tick().repeat(200)
+        assert len(fetch) == SEGMENT_DEPTH
+        await late(ctx)
+
+    run(dut, sender(dut.input, segments, idle), receiver(dut.fetch, len(segments), fetch, pressure), wait)
+    for port, codes in ((dut.issue, issue), (dut.fetch, fetch)):
+        layout = port.payload.shape()
+        views = [layout.from_bits(code) for code in codes]
+        found = [{name: int(view[name]) for name in layout.members} for view in views]
+        assert found == [{name: segment[name] for name in layout.members} for segment in segments]

@@ -11,7 +11,7 @@ from golden.bitexact.numerics import ScaleCode
 from hwgen.params import Params
 from hwgen.softmax.fold_sum import FoldSum
 from hwgen.softmax.group import LaneGroup
-from hwgen.softmax.lane import SoftmaxLane
+from hwgen.softmax.lane import lane_latency
 from hwgen.tests.bench import clocked, tiny
 
 SCALE = ScaleCode(700_001, -14)
@@ -59,7 +59,7 @@ def test_weights(seed: int, params: Params) -> None:
     visits = 30
     sums = random_sums(seed, params, visits)
     names = [*(f"weight.{c}" for c in range(params.group)), "visit.valid", "visit.column", "visit.visit.slot"]
-    latency = FoldSum.LATENCY + SoftmaxLane.LATENCY
+    latency = FoldSum.LATENCY + lane_latency(params)
     seen = clocked(LaneGroup(params), cycles_of(sums, params), names, latency + 2)
     told = {}
     for c in range(params.group):

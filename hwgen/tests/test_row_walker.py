@@ -43,6 +43,21 @@ def random_jobs(seed: int, params: Params, count: int) -> list[Job]:
     return jobs
 
 
+def sought(seed: int, jobs: list[Job]) -> list[Job]:
+    """The same rows from anywhere on; some blocks follow the one before."""
+    rng = np.random.default_rng(seed)
+    moved = []
+    for head, blocks in jobs:
+        following, made = 0, []
+        for block in blocks:
+            row = int(rng.choice([following, following, 0, rng.integers(100), rng.integers(1 << 32)]))
+            row = min(row, (1 << 32) - 10)
+            made.append({"rows": block["rows"], "row": row, "last": block["last"]})
+            following = row + block["rows"] if block["rows"] else following
+        moved.append((head, made))
+    return moved
+
+
 def requests(jobs: list[Job], s: Fields, params: Params) -> list[tuple[int, int, int, int]]:
     """What has to come out: address, bytes, offset in the bus word, rows."""
 
@@ -54,7 +69,7 @@ def requests(jobs: list[Job], s: Fields, params: Params) -> list[tuple[int, int,
     for head, blocks in jobs:
         first = 0
         for block in blocks:
-            first = 0 if block["rewind"] else first
+            first = block["row"] if "row" in block else 0 if block["rewind"] else first
             rows = range(first, first + block["rows"])
             first += block["rows"]
             if s["packed"] and rows:
@@ -76,14 +91,17 @@ def requests(jobs: list[Job], s: Fields, params: Params) -> list[tuple[int, int,
         pytest.param(NARROW, 1, 1, id="narrow-packed"),
     ],
 )
+@pytest.mark.parametrize("seek", [False, True], ids=["in-turn", "sought"])
 def test_every_row_is_asked_for(
-    params: Params, group: int, packed: int, idle: int | None, pressure: int | None
+    params: Params, group: int, packed: int, seek: bool, idle: int | None, pressure: int | None
 ) -> None:
+    group = 1 if seek else group
     jobs = random_jobs(group + 10 * packed, params, 12)
+    jobs = sought(group, jobs) if seek else jobs
     s = static(np.random.default_rng(5), params, group, packed)
     expected = requests(jobs, s, params)
     assert len(expected) > 15
-    dut, asked, runs = RowWalker(params), [], []
+    dut, asked, runs = RowWalker(params, seek), [], []
 
     async def hold(ctx: Any) -> None:
         for name, value in s.items():
@@ -138,3 +156,18 @@ def test_latency_and_throughput() -> None:
     # Seven cycles more to multiply by 64.
     assert offers({**s, "packed": 1}, 5, 20) == [10, 12]
     assert offers(s, 0, 20) == [3]
+
+
+def test_seeking_takes_a_cycle_a_digit_unless_the_rows_follow() -> None:
+    s = {"stride": 64, "head_stride": 0, "group": 1, "row_bytes": 64, "packed": 0, "head.valid": 1}
+    ready = {"request.ready": 1, "run.ready": 1, "block.valid": 1}
+    for row, digits in ((0, 1), (1, 1), (5, 3), (1 << 20, 21)):
+        blocks = [{"rows": 1, "row": start, "last": 0} for start in (row, row + 1, row)]
+        cycles = [s | ready | {"block.payload": blocks[0]}, {}, {"block.payload": blocks[1]}]
+        # The first block is taken in cycle 1, the second one when the first one's row has been asked for.
+        cycles += [{}] * (4 + digits) + [{"block.payload": blocks[2]}]
+        seen = clocked(RowWalker(WIDE, True), cycles, ["block.ready", "request.valid"], 60)
+        taken = [t for t, (now, _) in enumerate(seen) if now][:3]
+        offers = [t for t, (_, valid) in enumerate(seen) if valid][:3]
+        sought = 0 if row == 0 else digits
+        assert [later - t for t, later in zip(taken, offers, strict=True)] == [2 + sought, 2, 2 + digits]

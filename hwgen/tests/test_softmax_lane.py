@@ -11,16 +11,16 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from golden.bitexact.attention import State, scale_scores, stream
+from golden.bitexact.attention import Scores, State, scale_scores, stream
 from golden.bitexact.convert import Block
 from golden.bitexact.numerics import ScaleCode
 from hwgen.params import Params
-from hwgen.softmax.lane import SoftmaxLane
+from hwgen.softmax.lane import SoftmaxLane, lane_latency
 from hwgen.softmax.scale import ScoreScale
 from hwgen.tests.bench import clocked, tiny
 from hwgen.timing import row_bits
 
-LOOP, LATENCY = SoftmaxLane.LOOP, SoftmaxLane.LATENCY
+LOOP, LATENCY = SoftmaxLane.LOOP, lane_latency(tiny())
 OUTPUTS = ("weight", "shift", "saturated", "tag_out.valid", "tag_out.visit.row", "result")
 IDLE: dict[str, Any] = {"tag.valid": 0}
 Bools = npt.NDArray[np.bool_]
@@ -73,7 +73,9 @@ def golden(work: Work, keys: int, params: Params) -> State:
     """The golden model's state after some keys, for values of one element."""
     exponents = work.ev[:keys] + 1 - params.input.bias
     values = Block(work.v[:keys, None], exponents, work.bad[:keys])
-    return stream(scores(work, params)[0][:, :keys], work.seen[:, :keys], values, params.numerics)
+    x, clamped = scores(work, params)
+    seen, nothing = work.seen[:, :keys], np.zeros((len(x), keys), dtype=bool)
+    return stream(Scores(x[:, :keys], seen, nothing, clamped[:, :keys], seen), values, params.numerics)
 
 
 def places(params: Params) -> list[int]:

@@ -9,19 +9,19 @@ import cocotb
 import numpy as np
 from numpy.typing import NDArray
 
-from golden.bitexact.attention import State, scale_scores, stream
+from golden.bitexact.attention import Scores, State, scale_scores, stream
 from golden.bitexact.convert import Block
 from golden.bitexact.numerics import ScaleCode
 from hwgen.control.tags import lane_tag_layout, visit_layout
 from hwgen.params import Params
 from hwgen.sim.files import unpack
-from hwgen.softmax.lane import SoftmaxLane, query_layout, result_layout
+from hwgen.softmax.lane import SoftmaxLane, lane_latency, query_layout, result_layout
 from hwgen.softmax.scale import ScoreScale
 from rtl_tests.harness.configurations import params
 from rtl_tests.harness.cycles import Inputs, bits_of, clocked
 from rtl_tests.harness.streams import start
 
-LOOP, LATENCY = SoftmaxLane.LOOP, SoftmaxLane.LATENCY
+LOOP, LATENCY = SoftmaxLane.LOOP, lane_latency(params("base"))
 KEYS = 9
 # Scales from scores below one to scores that saturate, a block each.
 SPREADS = (8, 14, 24)
@@ -52,7 +52,8 @@ class Work:
     def state(self, keys: int, core: Params) -> State:
         """What the golden model keeps after some keys, of values with one element."""
         v = Block(self.v[:keys, None], self.ev[:keys] + 1 - core.input.bias, self.bad[:keys])
-        return stream(self.x[:, :keys], self.seen[:, :keys], v, core.numerics)
+        seen, nothing = self.seen[:, :keys], np.zeros((len(self.x), keys), dtype=bool)
+        return stream(Scores(self.x[:, :keys], seen, nothing, self.clamped[:, :keys], seen), v, core.numerics)
 
 
 def random_work(rng: np.random.Generator, core: Params, spread: int) -> Work:
