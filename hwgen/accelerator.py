@@ -10,16 +10,20 @@ from hwgen.control.descriptor import LSE_BYTES
 from hwgen.control.descriptor_unit import DescriptorUnit
 from hwgen.control.head_fork import HeadFork, RowsOwed
 from hwgen.control.job_walker import JobWalker
+from hwgen.control.record import always_read, has_record
 from hwgen.control.register_file import RegisterFile
-from hwgen.control.traffic import READERS, WRITERS, TrafficCounters
+from hwgen.control.traffic import WRITERS, TrafficCounters, readers
 from hwgen.core import Core
 from hwgen.errors import ConfigError
 from hwgen.memory.axi_ports import connect_master, connect_slave, master_ports, slave_ports
-from hwgen.memory.fetch_fork import FetchFork
+from hwgen.memory.bias_reader import BiasFork, BiasReader
+from hwgen.memory.fetch_fork import FetchFork, SegmentFetch
 from hwgen.memory.lse_record import LSE_BEAT, LSE_ELEMENT_BITS, RD_BITS, lse_record
 from hwgen.memory.read_engine import ReadEngine
 from hwgen.memory.row_reader import RowReader
 from hwgen.memory.row_writer import RowWriter
+from hwgen.memory.score_record import ScoreRecord
+from hwgen.memory.segment_reader import SegmentReader
 from hwgen.memory.write_engine import WriteEngine
 from hwgen.params import Params
 from hwgen.part import Part, place
@@ -43,7 +47,7 @@ class Accelerator(Part):
                 f"weight_bits={params.config.weight_bits} leaves no room for RD in an LSE record; at most "
                 f"{params.config.weight_bits - excess} with an accelerator"
             )
-        self._params = params
+        self._params, self._names = params, readers(params)
         super().__init__(
             {"aclk": In(1), "aresetn": In(1), "interrupt": Out(1)}
             | slave_ports()
@@ -69,6 +73,7 @@ class Accelerator(Part):
         self._connect_registers(m)
         self._connect_queue(m)
         self._connect_jobs(m)
+        self._connect_score(m)
         self._connect_reads(m)
         self._connect_writes(m)
         self._connect_counters(m)
@@ -79,12 +84,15 @@ class Accelerator(Part):
         c = p.config
         self._registers, self._snapshot, self._queue = RegisterFile(p), CounterSnapshot(p), CommandQueue(p)
         self._unit, self._jobs, self._heads = DescriptorUnit(p), JobWalker(p), HeadFork(p)
-        queues = {"q": c.queue_beats, "k": c.queue_beats, "v": c.queue_beats}
-        self._reads = ReadEngine(p, tuple(queues.get(name, 2 * c.burst_beats) for name in READERS))
+        queues = dict.fromkeys(("q", "k", "v", "bias"), c.queue_beats)
+        self._reads = ReadEngine(p, tuple(queues.get(name, 2 * c.burst_beats) for name in self._names))
         self._writes = WriteEngine(p, len(WRITERS))
-        self._fetch, self._core, self._traffic = FetchFork(p), Core(p), TrafficCounters(p)
+        self._core, self._traffic = Core(p), TrafficCounters(p)
+        self._fetch = SegmentFetch(p) if p.segmented else FetchFork(p)
         heads = {"q": (c.rows_e, c.head_e), "k": (c.rows_e, c.head_e), "v": (c.rows_f, c.head_f)}
-        self._readers = {name: RowReader(p, *shape) for name, shape in heads.items()}
+        # Rows of keys and values are sought where they come as segments.
+        sought = ("k", "v") if p.segmented else ()
+        self._readers = {name: RowReader(p, *shape, *[True] * (name in sought)) for name, shape in heads.items()}
         self._writers = {
             "o": RowWriter(p, p.output.bits, c.out_beat, c.head_f),
             "lse": RowWriter(p, LSE_ELEMENT_BITS, LSE_BEAT, LSE_BEAT),
@@ -108,10 +116,20 @@ class Accelerator(Part):
         working |= {f"{name}_reader": reader for name, reader in self._readers.items()}
         working |= {f"{name}_writer": writer for name, writer in self._writers.items()}
         working |= {f"{name}_owed": owed for name, owed in self._owed.items()}
+        working |= self._score_parts()
         for name, part in lasting.items():
             place(m, name, part)
         for name, part in working.items():
             place(m, name, part, "data")
+
+    def _score_parts(self) -> dict[str, Part]:
+        """What only a machine with a score program or with lists of segments has."""
+        p = self._params
+        self._record = ScoreRecord(p) if has_record(p) else None
+        self._segments = SegmentReader(p) if p.config.block_list else None
+        self._bias = BiasReader(p) if p.has_bias else None
+        parts = {"score_record": self._record, "segment_reader": self._segments, "bias_reader": self._bias}
+        return {name: part for name, part in parts.items() if part is not None}
 
     def _connect_registers(self, m: Module) -> None:
         registers, queue, core = self._registers, self._queue, self._core
@@ -138,9 +156,13 @@ class Accelerator(Part):
 
     def _connect_queue(self, m: Module) -> None:
         queue, unit, reads, writes = self._queue, self._unit, self._reads, self._writes
-        connect(m, queue.request, reads.requests[READERS.index("other")])
-        connect(m, reads.words[READERS.index("other")], unit.words)
-        fault = Mux(reads.fault.valid, reads.fault, Mux(writes.fault.valid, writes.fault, self._jobs.fault))
+        self._connect_reader(m, "other", queue.request, unit.words)
+        fault = self._jobs.fault
+        for part in (self._segments, self._record):
+            if part is not None:
+                fault = Mux(part.fault.valid, part.fault, fault)
+        fault = Mux(reads.fault.valid, reads.fault, Mux(writes.fault.valid, writes.fault, fault))
+        jobs_finished = self._jobs.finished if self._record is None else ~self._record.busy & self._jobs.finished
         m.d.comb += [
             unit.start.eq(queue.load),
             queue.loaded.eq(unit.done),
@@ -153,7 +175,7 @@ class Accelerator(Part):
             queue.copying.eq(self._snapshot.copying),
             # In this order: what leaves one place has arrived in the next.
             queue.settled.eq(
-                self._jobs.finished
+                jobs_finished
                 & self._owed["o"].none
                 & self._owed["lse"].none
                 & ~self._core.busy
@@ -164,20 +186,78 @@ class Accelerator(Part):
 
     def _connect_jobs(self, m: Module) -> None:
         jobs, heads, core, unit = self._jobs, self._heads, self._core, self._unit
-        lengths = READERS.index("lengths")
-        connect(m, jobs.lengths_request, self._reads.requests[lengths])
-        connect(m, self._reads.words[lengths], jobs.lengths_words)
+        self._connect_reader(m, "lengths", jobs.lengths_request, jobs.lengths_words)
         connect(m, jobs.job, core.job)
         connect(m, jobs.heads, heads.heads)
-        connect(m, core.fetch, self._fetch.fetch)
+        if self._bias is None:
+            connect(m, core.fetch, self._fetch.fetch)
         m.d.comb += [
-            jobs.start.eq(self._queue.run),
+            jobs.start.eq(self._queue.run if self._record is None else self._record.done),
             jobs.descriptor.eq(unit.descriptor),
             jobs.derived.eq(unit.derived),
             heads.write_lse.eq(unit.descriptor.write_lse),
             core.geometry.eq(unit.geometry),
             self._fetch.hungry.eq(core.hungry),
             self._fetch.loaded.eq(core.loaded),
+        ]
+
+    def _connect_reader(self, m: Module, name: str, request, words) -> None:
+        """One of the read engine's clients."""
+        client = self._names.index(name)
+        connect(m, request, self._reads.requests[client])
+        connect(m, self._reads.words[client], words)
+
+    def _connect_score(self, m: Module) -> None:
+        """The score record is loaded before the jobs start; what it names is read while they run."""
+        p, record = self._params, self._record
+        if record is not None:
+            self._connect_record(m, record)
+            if self._segments is not None:
+                self._connect_list(m, record, self._segments)
+            if self._bias is not None:
+                self._connect_bias(m, record, self._bias)
+        if p.segmented:
+            connect(m, self._core.fetch_segments, self._fetch.segments)
+
+    def _connect_record(self, m: Module, record: ScoreRecord) -> None:
+        p, descriptor = self._params, self._unit.descriptor
+        listed = descriptor.listed if p.config.block_list else 0
+        self._connect_reader(m, "score", record.request, record.words)
+        m.d.comb += [
+            record.start.eq(self._queue.run),
+            record.address.eq(descriptor.score_address),
+            record.wanted.eq(1 if always_read(p) else listed),
+            record.listed.eq(listed),
+        ]
+        if p.score is not None:
+            m.d.comb += self._core.argument.eq(record.argument)
+
+    def _connect_bias(self, m: Module, record: ScoreRecord, bias: BiasReader) -> None:
+        fork = BiasFork(self._params)
+        place(m, "bias_fork", fork, "data")
+        connect(m, self._core.fetch, fork.fetch)
+        connect(m, fork.blocks, self._fetch.fetch)
+        if self._params.segmented:
+            connect(m, self._fetch.bias, fork.rows)
+        self._connect_reader(m, "bias", bias.request, bias.words)
+        connect(m, self._heads.bias, bias.head)
+        connect(m, fork.bias, bias.block)
+        connect(m, bias.output, self._core.bias)
+        m.d.comb += [self._jobs.bias.eq(record.bias), bias.stride.eq(record.bias.row_stride)]
+
+    def _connect_list(self, m: Module, record: ScoreRecord, segments: SegmentReader) -> None:
+        core = self._core
+        self._connect_reader(m, "segments", segments.request, segments.words)
+        connect(m, segments.segments, core.segments)
+        m.d.comb += [
+            segments.start.eq(record.done & self._unit.descriptor.listed),
+            segments.list.eq(record.segments),
+            segments.keys.eq(self._unit.descriptor.keys),
+            segments.block.eq(core.fetch.valid & core.fetch.ready),
+            # A list that is too long is the only thing that is left then.
+            segments.finish.eq(
+                self._jobs.finished & self._owed["o"].none & self._owed["lse"].none & ~core.busy & self._writes.idle
+            ),
         ]
 
     def _connect_reads(self, m: Module) -> None:
@@ -189,11 +269,10 @@ class Accelerator(Part):
             "v": (1, derived.row_bytes_f, derived.packed_v, descriptor.head_f),
         }
         for name, (group, row_bytes, packed, elements) in facts.items():
-            reader, client = self._readers[name], READERS.index(name)
+            reader = self._readers[name]
             connect(m, getattr(self._heads, name), reader.head)
             connect(m, getattr(self._fetch, name), reader.block)
-            connect(m, reader.request, self._reads.requests[client])
-            connect(m, self._reads.words[client], reader.words)
+            self._connect_reader(m, name, reader.request, reader.words)
             connect(m, reader.output, getattr(core, name))
             m.d.comb += [
                 reader.stride.eq(descriptor[name].row_stride),
@@ -204,7 +283,7 @@ class Accelerator(Part):
                 reader.elements.eq(elements),
             ]
         # While no queries are loaded nothing else is of use.
-        m.d.comb += self._reads.prefer.eq(Mux(core.hungry, 1 << READERS.index("q"), 0))
+        m.d.comb += self._reads.prefer.eq(Mux(core.hungry, 1 << self._names.index("q"), 0))
 
     def _connect_writes(self, m: Module) -> None:
         unit, core, heads = self._unit, self._core, self._heads

@@ -11,6 +11,7 @@ from dataclasses import MISSING, dataclass, field, fields
 from itertools import groupby
 from typing import Any
 
+from hwgen.control.record import c_records
 from hwgen.errors import InputError
 from hwgen.params import GROUP_BITS, LENGTH_BITS, QUERY_BITS
 
@@ -68,7 +69,8 @@ class Descriptor:
     causal: int = _flag(0, "position i sees key j only if j <= i + offset")
     write_lse: int = _flag(1, "write LSE")
     key_lengths: int = _flag(2, "each batch has a number of keys of its own, in memory")
-    reserved_flags: int = _flag(3, "zero", bits=29)
+    listed: int = _flag(3, "blocks of queries have their keys listed in memory; zero if the machine reads no lists")
+    reserved_flags: int = _flag(4, "zero", bits=28)
     in_format: int = _at(0x08, "of Q, K and V: 0 bf16, 1 fp16, 2 fp32; the machine's", bits=8, word="formats")
     out_format: int = _at(0x08, "of O, likewise", bits=8, low=8, word="formats")
     reserved_formats: int = _at(0x08, "zero", bits=16, low=16, word="formats", default=0)
@@ -96,7 +98,8 @@ class Descriptor:
     v_strides: tuple[int, int, int] = _strides(0x98, "V")
     o_strides: tuple[int, int, int] = _strides(0xB0, "O")
     lse_strides: tuple[int, int, int] = _strides(0xC8, "LSE", default=(0, 0, 0))
-    tail: tuple[int, ...] = _at(0xE0, "zero", count=8, default=(0,) * 8)
+    score_address: int = _at(0xE0, "the score record, see below; zero if the machine has none", bits=64, default=0)
+    tail: tuple[int, ...] = _at(0xE8, "zero", count=6, default=(0,) * 6)
 
 
 PLACES: dict[str, Place] = {entry.name: entry.metadata["place"] for entry in fields(Descriptor)}
@@ -147,7 +150,8 @@ def c_type(place: Place) -> str:
 
 
 def c_struct() -> str:
-    """C declarations: the structure, its constants, and a macro for every field that shares a word with others."""
+    """C declarations: the structure, its constants, and a macro for every field that shares a word with others; the
+    structures of `hwgen.control.record`."""
     lines = ["#include <stdint.h>", "", f"#define HWGEN_DESCRIPTOR_MAGIC {MAGIC:#x}u"]
     lines += [f"#define HWGEN_FORMAT_{name.upper()} {code}u" for name, code in FORMAT_CODES.items()]
     for name, place in PLACES.items():
@@ -159,7 +163,7 @@ def c_struct() -> str:
         many = f"[{place.count}]" if place.count > 1 else ""
         meaning = ", ".join(member for member, _ in group) if place.word else place.meaning
         lines.append(f"    {c_type(place)} {name}{many}; /* {place.offset:#04x}: {meaning} */")
-    return "\n".join([*lines, "};", ""])
+    return "\n".join([*lines, "};", "", c_records()])
 
 
 PAGE = """\
@@ -188,17 +192,65 @@ from several; of each the first in the order of fields is reported, with its byt
 | FORMAT | number formats are not the machine's |
 | DIMENSION | a dimension is 0 or larger than its limit |
 | SCALE, OFFSET | out of range |
-| ALIGNMENT | an address or stride in use is no multiple of its element's size (LSE 8, key lengths 4) |
+| ALIGNMENT | an address or stride in use is no multiple of its element's size (LSE 8, key lengths 4, score record 8) |
 
 | fault | from several fields |
 |---|---|
 | GROUP | Hq is no multiple of Hkv, or G is too large (`kv_heads`) |
 | DIMENSION | L G is too large (`queries`) |
-| OVERFLOW | a tensor ends beyond the machine's address space (its address) |
+| OVERFLOW | a tensor, the key lengths or the score record end beyond the machine's address space (its address) |
 | OVERLAP | rows of O or LSE overlap (its address): of the dimensions larger than 1, in ascending order of strides, \
 each must have a stride at least as long as what those before it reach |
 
 A key length larger than S is found while the machine works, as fault KEY_LENGTH with the length's address.
+
+## The score record
+
+A machine with a score program that has parameters, tables or a bias reads one for every descriptor, at
+`score_address`; one that only takes lists of segments reads it with `listed`, and looks at `score_address` only then.
+All others have none. It is read before the first job starts: a header of 64 bytes, then the argument words.
+`hwgen.control.record.pack_record` writes one.
+
+| byte | field | type | meaning |
+|---|---|---|---|
+| 0x00 | `bias_address` | uint64_t | bias of batch 0, key/value head 0, key 0, query 0 |
+| 0x08 | `bias_strides` | uint64_t[3] | bytes from one batch, key/value head and key to the next, each may be 0 |
+| 0x20 | `segments_address` | uint64_t | the list of segments |
+| 0x28 | `segments` | uint32_t | how many there are; 0 without `listed` |
+| 0x2c | | uint32_t[5] | zero |
+| 0x40 | | int32_t[] | parameters and tables in the order of the program |
+
+The bias has a row of L G numbers of the input format for every key, that of query p of head g of a group at p G + g.
+Fields that the machine has no use for are zero. Fault SCORE_RECORD with the address of the first 32-bit word that is
+wrong: one that has to be zero is not, the bias is not aligned to its numbers or the list to 8 bytes, an address or
+stride is beyond the address space, a list is empty. Where the bias and the list end is not looked at: addresses are
+taken modulo the address space.
+
+## Lists of segments
+
+With `listed`, the keys that a block of `cols x slots` queries is shown come from a list, 32 bytes a segment: those of
+all blocks in the order of batches, key/value heads, blocks. A block has one segment at least, its last one is marked.
+
+| byte | field | type | meaning |
+|---|---|---|---|
+| 0x00 | `first` | uint32_t | first key |
+| 0x04, bit 0 .. 20 | `keys` | uint32_t | how many; 0 only in the one segment of a block that is shown nothing |
+| 0x04, bit 30 | `sink` | uint32_t | no key but the score program's sink; `keys` is 1 |
+| 0x04, bit 31 | `block_last` | uint32_t | no segment of the block follows |
+| 0x08 | `live` | uint64_t | slots (`cols` queries each) that are shown these keys |
+| 0x10 | `last` | uint64_t | slots of `live` that are shown no more keys behind these |
+| 0x18 | `row` | uint32_t | row of K and V where the first key lies, the others behind it; `first` if not paged |
+| 0x1c | | uint32_t | zero |
+
+Fault SEGMENT with the segment's address: bits that have to be zero are not, `first + keys` is larger than S, `keys`
+is 0 otherwise than above, a slot is not there, none is live, `last` has one that is not live, a sink comes where the
+program has none, the last segment of the list does not end its block, the list is too short (the address behind it)
+or too long (the first segment that nobody needs).
+
+What is not looked at, and left to the host: keys behind a batch's key length; slots without queries in a job's last
+block; that every slot is `last` once, in the last of the segments in which it is live; the order of segments in a
+block, in which keys must rise; rows outside of K and V, which are read wherever they lie. A slot that is never `last`
+keeps the machine waiting until the host aborts.
 """
 
 

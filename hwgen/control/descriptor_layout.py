@@ -1,9 +1,12 @@
 """What the machine keeps of a descriptor, and what it works out from it."""
 
+from typing import Any
+
 from amaranth.hdl import signed, unsigned
 from amaranth.lib import data
 
 from hwgen.control.descriptor import MAX_COUNT, STRIDES, TENSORS
+from hwgen.control.record import has_record
 from hwgen.params import EDGE_BITS, GROUP_BITS, LENGTH_BITS, OFFSET_BITS, QUERY_BITS, Params
 
 COUNT_BITS = MAX_COUNT.bit_length()
@@ -41,7 +44,18 @@ def descriptor_layout(params: Params) -> data.StructLayout:
             "key_lengths_address": unsigned(c.address_bits),
         }
         | {name: tensor_layout(params) for name in TENSORS}
+        | score_fields(params)
     )
+
+
+def score_fields(params: Params) -> dict[str, Any]:
+    """What a machine with a score program or lists of segments has to know besides."""
+    fields: dict[str, Any] = {}
+    if params.config.block_list:
+        fields["listed"] = unsigned(1)
+    if has_record(params):
+        fields["score_address"] = unsigned(params.config.address_bits)
+    return fields
 
 
 def derived_layout(params: Params) -> data.StructLayout:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from hwgen.control.descriptor import FORMAT_CODES, KEY_LENGTH_BYTES, LSE_BYTES, MAGIC, MAX_COUNT, PLACES, Descriptor
 from hwgen.control.faults import Fault
+from hwgen.control.record import RECORD_ALIGNMENT, always_read, has_record, record_bytes
 from hwgen.params import GROUP_BITS, LENGTH_BITS, QUERY_BITS, Params
 
 MAX_LENGTH = 1 << (LENGTH_BITS - 1)
@@ -49,6 +50,11 @@ def tensors(d: Descriptor, params: Params) -> list[Tensor]:
     return found
 
 
+def record_used(d: Descriptor, params: Params) -> bool:
+    """Whether the machine reads a score record for this descriptor."""
+    return has_record(params) and (always_read(params) or bool(d.listed))
+
+
 def check(values: Descriptor, params: Params) -> Finding | None:
     """The fault that the machine reports for a descriptor, None if it accepts it.
 
@@ -67,6 +73,7 @@ def _fields(d: Descriptor, params: Params) -> Iterator[Finding]:
     formats = (FORMAT_CODES[c.in_format], FORMAT_CODES[c.out_format], 0)
     good = {
         "magic": (Fault.VERSION, d.magic == MAGIC),
+        "listed": (Fault.RESERVED, c.block_list or d.listed == 0),
         "reserved_flags": (Fault.RESERVED, d.reserved_flags == 0),
         "in_format": (Fault.FORMAT, (d.in_format, d.out_format, d.reserved_formats) == formats),
         "batches": (Fault.DIMENSION, 1 <= d.batches <= MAX_COUNT),
@@ -82,6 +89,9 @@ def _fields(d: Descriptor, params: Params) -> Iterator[Finding]:
         "reserved": (Fault.RESERVED, d.reserved == 0),
     }
     yield from (Finding(fault, PLACES[name].offset) for name, (fault, fine) in good.items() if not fine)
+    if not has_record(params):
+        halves = (d.score_address & 0xFFFFFFFF, d.score_address >> 32)
+        yield from (Finding(Fault.RESERVED, PLACES["score_address"].offset + 4 * i) for i in (0, 1) if halves[i])
     yield from (Finding(Fault.RESERVED, PLACES["tail"].offset + 4 * i) for i, word in enumerate(d.tail) if word)
 
 
@@ -95,6 +105,8 @@ def _alignment(d: Descriptor, params: Params) -> Iterator[Finding]:
                 yield Finding(Fault.ALIGNMENT, PLACES[f"{tensor.name}_strides"].offset + 8 * i)
     if d.key_lengths and d.key_lengths_address % KEY_LENGTH_BYTES:
         yield Finding(Fault.ALIGNMENT, PLACES["key_lengths_address"].offset)
+    if record_used(d, params) and d.score_address % RECORD_ALIGNMENT:
+        yield Finding(Fault.ALIGNMENT, PLACES["score_address"].offset)
 
 
 def _heads(d: Descriptor, params: Params) -> Iterator[Finding]:
@@ -120,3 +132,5 @@ def _extents(d: Descriptor, params: Params) -> Iterator[Finding]:
             yield Finding(Fault.OVERLAP, place)
     if d.key_lengths and d.key_lengths_address + KEY_LENGTH_BYTES * d.batches > space:
         yield Finding(Fault.OVERFLOW, PLACES["key_lengths_address"].offset)
+    if record_used(d, params) and d.score_address + record_bytes(params) > space:
+        yield Finding(Fault.OVERFLOW, PLACES["score_address"].offset)

@@ -7,6 +7,7 @@ from amaranth.utils import ceil_log2
 
 from hwgen.control.descriptor import DESCRIPTOR_BYTES, FORMAT_CODES, MAGIC, PLACES, STRIDES, TENSORS
 from hwgen.control.descriptor_layout import descriptor_layout
+from hwgen.control.record import has_record
 from hwgen.params import Params
 from hwgen.part import Part
 
@@ -78,8 +79,11 @@ class DescriptorStore(Part):
         d = self.descriptor
         names = [name for name in descriptor_layout(self._params).members if name in PLACES]
         kept = {word_of(name): d[name].as_value() if hasattr(d[name], "as_value") else d[name] for name in names}
-        kept[word_of("causal")] = Cat(d.causal, d.write_lse, d.key_lengths)
+        flags = [d.causal, d.write_lse, d.key_lengths]
+        kept[word_of("causal")] = Cat(*flags, d.listed) if self._params.config.block_list else Cat(flags)
         wide = {word_of("key_lengths_address"): d.key_lengths_address}
+        if has_record(self._params):
+            wide[word_of("score_address")] = d.score_address
         for name in TENSORS:
             wide[word_of(f"{name}_address")] = d[name].address
             for i, dimension in enumerate(STRIDES):

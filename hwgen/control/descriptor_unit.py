@@ -10,9 +10,10 @@ from hwgen.control.descriptor import KEY_LENGTH_BYTES, LSE_BYTES, PLACES, TENSOR
 from hwgen.control.descriptor_layout import derived_layout, descriptor_layout
 from hwgen.control.descriptor_store import DescriptorStore, word_of
 from hwgen.control.faults import FAULT_BITS, Fault
-from hwgen.control.field_check import beyond, counts_of, field_rules
+from hwgen.control.field_check import beyond, counts_of, field_rules, record_used
 from hwgen.control.head_group import HeadGroup
 from hwgen.control.job import geometry_layout
+from hwgen.control.record import has_record, record_bytes
 from hwgen.control.tensor_check import TensorCheck
 from hwgen.params import Params
 from hwgen.part import Part, place
@@ -113,6 +114,11 @@ class DescriptorUnit(Part):
         end = (address + (d.batches * KEY_LENGTH_BYTES - 1).as_unsigned())[len(address) :].any()
         lost = store.stray[word_of("key_lengths_address") + 1]
         rules.append((Fault.OVERFLOW, PLACES["key_lengths_address"].offset, d.key_lengths & (end | lost)))
+        if has_record(self._params):
+            address, used = d.score_address, record_used(self._params, d)
+            end = (address + (record_bytes(self._params) - 1))[len(address) :].any()
+            lost = store.stray[word_of("score_address") + 1]
+            rules.append((Fault.OVERFLOW, PLACES["score_address"].offset, used & (end | lost)))
         return rules
 
     def _judge(self, m: Module, full, alone, together, begin: Signal, busy) -> None:

@@ -24,6 +24,8 @@ class Fault(IntEnum):
     WRITE_RESPONSE: SLVERR or DECERR on a write (the burst)
     ABORTED:        the host asked for it (the descriptor)
     QUEUE:          more descriptors are queued than the ring holds (the ring)
+    SCORE_RECORD:   a field of the score record is not as it has to be (its 32-bit word)
+    SEGMENT:        a segment in a list cannot be, or the list ends too early or too late (the segment)
     """
 
     NONE = 0
@@ -43,3 +45,5 @@ class Fault(IntEnum):
     WRITE_RESPONSE = 14
     ABORTED = 15
     QUEUE = 16
+    SCORE_RECORD = 17
+    SEGMENT = 18

@@ -1,19 +1,22 @@
 """What a descriptor's fields show without arithmetic."""
 
-from amaranth.hdl import Cat
+from amaranth.hdl import Cat, Const
 
-from hwgen.control.descriptor import KEY_LENGTH_BYTES, LSE_BYTES, MAX_COUNT, PLACES, STRIDES, TENSORS
+from hwgen.control.descriptor import KEY_LENGTH_BYTES, LSE_BYTES, MAX_COUNT, STRIDES, TENSORS
 from hwgen.control.descriptor_rules import MAX_LENGTH, MAX_OFFSET
 from hwgen.control.descriptor_store import WORDS, word_of
 from hwgen.control.faults import Fault
+from hwgen.control.record import RECORD_ALIGNMENT, always_read, has_record
 from hwgen.params import Params
 
 
 def field_rules(params: Params, d, stray):
     """(fault, byte offset, condition) in the order of fields, of a kept descriptor and its stray words."""
     rules = {word_of(name): (fault, stray[word_of(name)] | wrong) for name, fault, wrong in _numbers(params, d)}
-    for i in range(PLACES["tail"].count):
-        rules[word_of("tail", i)] = (Fault.RESERVED, stray[word_of("tail", i)])
+    for i in range(word_of("score_address"), WORDS):
+        rules[i] = (Fault.RESERVED, stray[i])
+    if has_record(params):
+        del rules[word_of("score_address") + 1]
     for index, wrong in _misaligned(params, d):
         rules[index] = (Fault.ALIGNMENT, wrong)
     assert all(0 <= index < WORDS for index in rules)
@@ -52,6 +55,13 @@ def _misaligned(params: Params, d):
                 used & (count != 1) & low_bits(tensor[f"{dimension}_stride"], size),
             )
     yield word_of("key_lengths_address"), d.key_lengths & low_bits(d.key_lengths_address, KEY_LENGTH_BYTES)
+    if has_record(params):
+        yield word_of("score_address"), record_used(params, d) & low_bits(d.score_address, RECORD_ALIGNMENT)
+
+
+def record_used(params: Params, d):
+    """Whether the machine, one that reads score records, reads one for this descriptor."""
+    return Const(1, 1) if always_read(params) else d.listed
 
 
 def low_bits(value, size: int):

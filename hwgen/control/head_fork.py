@@ -5,8 +5,7 @@ from amaranth.lib import stream
 from amaranth.lib.fifo import SyncFIFOBuffered
 from amaranth.lib.wiring import In, Out
 
-from hwgen.control.descriptor import TENSORS
-from hwgen.control.job_walker import heads_layout
+from hwgen.control.job_walker import head_tensors, heads_layout
 from hwgen.params import LENGTH_BITS, QUERY_BITS, Params
 from hwgen.part import Part
 
@@ -19,18 +18,19 @@ class HeadFork(Part):
     too, each with a queue of its own so that each goes at its own pace. LSE gets nothing unless `write_lse` is set."""
 
     def __init__(self, params: Params) -> None:
+        self._tensors = head_tensors(params)
         address = stream.Signature(unsigned(params.config.address_bits))
         rows = stream.Signature(unsigned(QUERY_BITS))
         super().__init__(
             {"heads": In(stream.Signature(heads_layout(params))), "write_lse": In(1)}
-            | {name: Out(address) for name in TENSORS}
+            | {name: Out(address) for name in self._tensors}
             | {f"{name}_rows": Out(rows) for name in WRITTEN}
         )
 
     def elaborate(self, platform):
         m = Module()
         heads = self.heads.payload
-        outputs = {name: (getattr(self, name), heads[name]) for name in TENSORS}
+        outputs = {name: (getattr(self, name), heads[name]) for name in self._tensors}
         outputs |= {f"{name}_rows": (getattr(self, f"{name}_rows"), heads.queries) for name in WRITTEN}
         queues = {name: SyncFIFOBuffered(width=len(value), depth=DEPTH) for name, (_, value) in outputs.items()}
         ready = None

@@ -5,7 +5,7 @@ from amaranth.lib import data, stream
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from hwgen.control.descriptor import TENSORS
-from hwgen.control.descriptor_layout import COUNT_BITS, derived_layout, descriptor_layout
+from hwgen.control.descriptor_layout import COUNT_BITS, derived_layout, descriptor_layout, tensor_layout
 from hwgen.control.faults import Fault
 from hwgen.control.job import job_layout
 from hwgen.control.key_lengths import KeyLengths
@@ -16,27 +16,32 @@ from hwgen.part import Part, place
 JOBS_BITS = 2 * COUNT_BITS
 
 
+def head_tensors(params: Params) -> tuple[str, ...]:
+    """Tensors of which every job has a part of its own."""
+    return (*TENSORS, "bias") if params.has_bias else TENSORS
+
+
 def heads_layout(params: Params) -> data.StructLayout:
     """Where a job's tensors begin (those of queries with the first head of the group), and how many queries and keys
     it has."""
     return data.StructLayout(
-        {name: unsigned(params.config.address_bits) for name in TENSORS}
+        {name: unsigned(params.config.address_bits) for name in head_tensors(params)}
         | {"queries": unsigned(QUERY_BITS), "keys": unsigned(LENGTH_BITS)}
     )
 
 
 class JobWalker(Part):
     """For batch b, then kv head h: the job, and the addresses `Q + b batch_stride + h group head_stride` (O and LSE
-    alike) and `K + b batch_stride + h head_stride` (V alike).
+    alike) and `K + b batch_stride + h head_stride` (V and the bias alike).
 
     Addresses are found by adding strides. The first job is offered in the cycle after `start`; from one being taken
     to the next being offered it takes `group + 1` cycles (loading a job's queries takes the core at least `group`), and
     2 where a batch begins. With key lengths in memory a batch waits for its own, which is asked for ahead.
 
-    Members: start (a pulse, after a reset or when `finished`); descriptor, derived (constant from `start` until
-    `finished`); lengths_request, lengths_words; job (to the core) and heads (to the tensors' walkers), one of each a
-    job; finished (all jobs were taken; until the next start); jobs (how many were); fault (a pulse: a length is larger
-    than S. The walker then stands still until it is reset).
+    Members: start (a pulse, after a reset or when `finished`); descriptor, derived, bias if there is one (constant from
+    `start` until `finished`); lengths_request, lengths_words; job (to the core) and heads (to the tensors' walkers),
+    one of each a job; finished (all jobs were taken; until the next start); jobs (how many were); fault (a pulse: a
+    length is larger than S. The walker then stands still until it is reset).
     """
 
     def __init__(self, params: Params) -> None:
@@ -54,6 +59,7 @@ class JobWalker(Part):
                 "jobs": Out(JOBS_BITS),
                 "fault": Out(fault_layout(params)),
             }
+            | ({"bias": In(tensor_layout(params))} if params.has_bias else {})
         )
 
     def elaborate(self, platform):
@@ -126,6 +132,21 @@ class JobWalker(Part):
             heads.queries.eq(derived.queries),
             heads.keys.eq(self._keys),
         ]
+        if self._params.score is not None:
+            self._count(m, job)
+        if self._params.config.block_list:
+            m.d.comb += job.listed.eq(d.listed)
+
+    def _count(self, m: Module, job) -> None:
+        """Indices of the batch and of the group's first query head, which moves on by one a step."""
+        batch, head = Signal.like(job.batch), Signal.like(job.head)
+        m.d.comb += [job.batch.eq(batch), job.head.eq(head)]
+        with m.If(self.start):
+            m.d.sync += [batch.eq(0), head.eq(0)]
+        with m.Elif(self._batch_step):
+            m.d.sync += [batch.eq(batch + 1), head.eq(0)]
+        with m.Elif(self._head_step):
+            m.d.sync += head.eq(head + 1)
 
     def _offer(self, m: Module) -> None:
         """Job and heads go their own ways; the next are found when both are gone."""
@@ -156,12 +177,12 @@ class JobWalker(Part):
 
     def _addresses(self, m: Module) -> None:
         """Of each tensor the address of the batch, and that of the job."""
-        for name in TENSORS:
-            tensor = self.descriptor[name]
+        for name in head_tensors(self._params):
+            tensor = self.bias if name == "bias" else self.descriptor[name]
             batch = Signal.like(tensor.address, name=f"{name}_batch")
             now = self.heads.payload[name]
             # A group of query heads shares one key/value head.
-            moves = self._head_step & (self._first if name in ("k", "v") else 1)
+            moves = self._head_step & (self._first if name in ("k", "v", "bias") else 1)
             after = Signal.like(batch, name=f"{name}_after")
             m.d.comb += after.eq(
                 Mux(self._batch_step, batch, now) + Mux(self._batch_step, tensor.batch_stride, tensor.head_stride)

@@ -34,7 +34,7 @@ ACCELERATOR_COUNTERS = {
     "read_bytes_q": "bytes of all bus words read for Q",
     "read_bytes_k": "bytes of all bus words read for K",
     "read_bytes_v": "bytes of all bus words read for V",
-    "read_bytes_other": "bytes of all bus words read for descriptors and key lengths",
+    "read_bytes_other": "bytes of all bus words read for descriptors, key lengths and what a score program needs",
     "written_bytes_o": "bytes of all bus words written for O, whichever of them had their strobe set",
     "written_bytes_lse": "bytes of all bus words written for LSE, whichever of them had their strobe set",
     "read_wait": "cycles in which a read burst was in flight and no word of it came",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import io
 import os
@@ -108,15 +109,24 @@ class Recipe:
 def cached_build(key: str, sources: Callable[[Path], list[Path]], recipe: Recipe) -> Path:
     """The folder of a simulator; `sources` writes and names the Verilog if it has to be made.
 
-    Raises MissingTool or SimulationError.
+    Who asks for a simulator that somebody else is building waits for it. Raises MissingTool or SimulationError.
     """
     folder = cache_folder() / key
     if (folder / "complete").exists():
         return folder
     doctor.require("verilator", "g++", "make", "perl", "cocotb", "libpython")
     cache_folder().mkdir(parents=True, exist_ok=True)
+    # The lock ends with its owner, however that ends.
+    with open(cache_folder() / f"{key}.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "complete").exists():
+            _build(folder, sources, recipe)
+    return folder
+
+
+def _build(folder: Path, sources: Callable[[Path], list[Path]], recipe: Recipe) -> None:
     # Built beside its place and moved there when complete, so that an interrupted build leaves nothing to trip over.
-    work = Path(tempfile.mkdtemp(prefix=f"{key}-", dir=cache_folder()))
+    work = Path(tempfile.mkdtemp(prefix=f"{folder.name}-", dir=cache_folder()))
     try:
         _compile(work, sources(work), recipe)
         (work / "complete").touch()
@@ -127,14 +137,13 @@ def cached_build(key: str, sources: Callable[[Path], list[Path]], recipe: Recipe
         raise
     finally:
         shutil.rmtree(work, ignore_errors=True)
-    return folder
 
 
 def content_key(*choices: object) -> str:
     """Twenty hexadecimal digits that change with anything a simulator is made from: choices, sources, tools."""
     digest = hashlib.sha256(repr(choices).encode())
     root = HERE.parent.parent
-    for package in ("hwgen", "golden/bitexact"):
+    for package in ("hwgen", "golden/bitexact", "golden/scoremod"):
         for path in sorted((root / package).rglob("*")):
             if path.suffix in (".py", ".sv", ".cpp") and "tests" not in path.parts:
                 digest.update(path.read_bytes())

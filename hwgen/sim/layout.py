@@ -10,11 +10,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from golden.bitexact import Numerics, Result, ScaleCode
 from golden.formats import CodeArray
 from hwgen.control.descriptor import DESCRIPTOR_BYTES, FORMAT_CODES, KEY_LENGTH_BYTES, LSE_BYTES, Descriptor
+from hwgen.control.record import RECORD_ALIGNMENT, SEGMENT_BYTES, RecordHeader, always_read, pack_record
 from hwgen.errors import InputError, SimulationError
 from hwgen.memory.lse_record import LSE_RECORD
 from hwgen.params import PAGE_BYTES, Params
@@ -24,6 +25,8 @@ ALIGNMENT = 64
 
 GUARD = 192
 """Least number of bytes between two tensors."""
+
+ARRANGED = ("q", "k", "v", "o", "lse", "bias", "score", "segments")
 
 Strides = tuple[int, int, int]
 
@@ -159,13 +162,23 @@ class Image:
         offset: int = 0,
         key_lengths: NDArray[np.integer] | None = None,
         lse: bool = True,
+        words: ArrayLike | None = None,
+        bias: CodeArray | None = None,
+        segments: bytes | None = None,
         arrange: Mapping[str, Arrangement] | None = None,
     ) -> Placed:
         """Place a problem: codes q (B, Hq, L, E), k (B, Hkv, S, E), v (B, Hkv, S, F) of the input format; room for O.
 
-        key_lengths: (B,), all keys if not given;  arrange: of q, k, v, o and lse, row major and packed if not named.
+        key_lengths: (B,), all keys if not given
+        words:       (argument_words,) of the score program, integers of 32 bits
+        bias:        codes of the input format of a shape that broadcasts to (B, Hq, L, S)
+        segments:    the list of segments as it lies in memory, if there is one
+        arrange:     of q, k, v, o, lse and of the bias with its keys for rows, row major and packed if not named; of
+                     the score record and the segments only the shift counts, in units of 8 bytes
+
+        Raises InputError if the machine's score program needs something else.
         """
-        how = {name: Arrangement() for name in ("q", "k", "v", "o", "lse")} | dict(arrange or {})
+        how = {name: Arrangement() for name in ARRANGED} | dict(arrange or {})
         pieces = {name: self._place(codes, how[name]) for name, codes in (("q", q), ("k", k), ("v", v))}
         element = self.params.output.dtype().itemsize
         pieces["o"] = self._reserve(q.shape[:3], v.shape[3] * element, element, how["o"])
@@ -177,6 +190,7 @@ class Image:
         facts |= {"scale_mantissa": scale.mantissa, "scale_exponent": scale.exponent}
         if key_lengths is not None:
             facts |= {"key_lengths": 1, "key_lengths_address": self._place_lengths(key_lengths)}
+        facts |= self._place_record(q.shape[:3], k.shape[1:3], words, bias, segments, how)
         descriptor = Descriptor(**self._sizes(q, k, v), **facts)
         return Placed(self.params, self.base, descriptor, pieces["o"], pieces.get("lse"))
 
@@ -190,6 +204,43 @@ class Image:
     def _place_lengths(self, key_lengths: NDArray[np.integer]) -> int:
         address = self._allot(KEY_LENGTH_BYTES * len(key_lengths), 0)
         self._raw.append((address, np.asarray(key_lengths).astype("<u4").tobytes()))
+        return address
+
+    def _place_record(
+        self,
+        queries: tuple[int, ...],
+        keys: tuple[int, ...],
+        words: ArrayLike | None,
+        bias: CodeArray | None,
+        segments: bytes | None,
+        how: Mapping[str, Arrangement],
+    ) -> dict[str, Any]:
+        """The score record and what it names, if there has to be one; gives the descriptor's fields. Shapes (B, Hq, L)
+        and (Hkv, S)."""
+        params = self.params
+        codes = np.asarray(() if words is None else words, dtype=np.int64).reshape(-1)
+        if len(codes) != params.argument_words:
+            raise InputError(f"the score program needs {params.argument_words} argument words, not {len(codes)}")
+        if params.has_bias != (bias is not None):
+            raise InputError("the score program needs a bias" if params.has_bias else "the machine takes no bias")
+        if segments is not None and not params.config.block_list:
+            raise InputError("the machine takes no list of segments")
+        if not always_read(params) and segments is None:
+            return {}
+        header: dict[str, Any] = {}
+        if bias is not None:
+            piece = self._place(key_major(bias, queries, keys), how["bias"])
+            strides = (s if n > 1 else 0 for s, n in zip(piece.strides, piece.shape, strict=True))
+            header |= {"bias_address": piece.address, "bias_strides": tuple(strides)}
+        if segments is not None:
+            place = self._place_bytes(segments, how["segments"])
+            header |= {"segments_address": place, "segments": len(segments) // SEGMENT_BYTES}
+        address = self._place_bytes(pack_record(RecordHeader(**header), codes), how["score"])
+        return {"score_address": address, "listed": int(segments is not None)}
+
+    def _place_bytes(self, raw: bytes, how: Arrangement) -> int:
+        address = self._allot(len(raw), RECORD_ALIGNMENT * how.shift)
+        self._raw.append((address, raw))
         return address
 
     def _allot(self, size: int, shift: int) -> int:
@@ -251,6 +302,25 @@ class Image:
             raise SimulationError(f"{what}: {before[first]:#04x} to {mine[first]:#04x}")
 
 
+def key_major(bias: CodeArray, queries: Sequence[int], keys: Sequence[int]) -> CodeArray:
+    """The bias as the machine reads it: (B, Hkv, S, L G) with query p of head g of a group at p G + g, a dimension of
+    which all entries are one being 1 still.
+
+    bias: of a shape that broadcasts to (B, Hq, L, S);  queries: B, Hq, L;  keys: Hkv, S
+    """
+    (batches, heads, length), (kv_heads, count) = queries, keys
+    group, wanted = heads // kv_heads, (batches, heads, length, count)
+    shape = (1,) * (4 - bias.ndim) + bias.shape
+    if len(shape) != 4 or any(n not in (1, most) for n, most in zip(shape, wanted, strict=True)):
+        raise InputError(f"a bias of shape {bias.shape} does not broadcast to {wanted}")
+    b, h, _, s = shape
+    full = np.broadcast_to(bias.reshape(shape), (b, h, length, s))
+    # One head for all is one group of equal heads.
+    shared = np.broadcast_to(full[:, :, None], (b, 1, group, length, s)) if h == 1 else full
+    split = shared.reshape(b, -1, group, length, s)
+    return np.ascontiguousarray(split.transpose(0, 1, 4, 3, 2)).reshape(b, split.shape[1], s, length * group)
+
+
 def arrangements(seed: int, element_gap: int = 5) -> dict[str, Arrangement]:
     """For every tensor another order of dimensions, odd gaps and an odd shift; the same seed gives the same."""
     rng = np.random.default_rng(seed)
@@ -261,4 +331,4 @@ def arrangements(seed: int, element_gap: int = 5) -> dict[str, Arrangement]:
         order, shift = orders[rng.integers(len(orders))], int(rng.integers(0, 64))
         return Arrangement(order=order, gaps=gaps, shift=shift)  # type: ignore[arg-type]
 
-    return {name: one() for name in ("q", "k", "v", "o", "lse")}
+    return {name: one() for name in ARRANGED}

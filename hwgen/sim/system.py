@@ -257,10 +257,11 @@ def cycle_limit(params: Params, descriptor: Descriptor, traits: MemoryTraits) ->
     group = max(1, d.query_heads // max(1, d.kv_heads))
     blocks = math.ceil(d.queries * group / params.block)
     visits = blocks * d.keys * c.slots * max(params.visit, 4)
-    rows = 3 * d.queries * group + 2 * blocks * d.keys
-    beats = 4 * (c.head_e + c.head_f) * 4 // params.bus_bytes + 4
-    cycles = visits + rows * (beats + traits.latency)
-    return int(4 * d.batches * d.kv_heads * cycles * traits.slowness)
+    rows = 3 * d.queries * group + (2 + params.has_bias) * blocks * d.keys
+    elements = c.head_e + c.head_f + params.block * params.has_bias
+    beats = 4 * elements * 4 // params.bus_bytes + 4
+    cycles = d.batches * d.kv_heads * (visits + rows * (beats + traits.latency)) + params.argument_words
+    return int(4 * cycles * traits.slowness)
 
 
 def quiet_limit(params: Params, traits: MemoryTraits) -> int:

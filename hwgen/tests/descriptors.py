@@ -8,6 +8,7 @@ import numpy as np
 
 from hwgen.control.descriptor import FORMAT_CODES, LSE_BYTES, TENSORS, Descriptor, pack, unpack
 from hwgen.control.descriptor_rules import tensors
+from hwgen.control.record import has_record, record_bytes
 from hwgen.params import Params
 
 ROWS = {"q": ("batches", "query_heads", "queries"), "k": ("batches", "kv_heads", "keys")}
@@ -84,6 +85,8 @@ class RandomDescriptors:
             "offset": self.pick(-(1 << 20), 1 << 20, int(self.rng.integers(-1000, 1000))),
         }
         flags = {name: int(self.rng.integers(2)) for name in ("causal", "write_lse", "key_lengths")}
+        if c.block_list:
+            flags["listed"] = int(self.rng.integers(2))
         return plain(self.params, **shape, **others, **flags)
 
     def placed(self, base: Descriptor) -> Descriptor | None:
@@ -112,6 +115,9 @@ class RandomDescriptors:
             changes["lse_address"] = self.number(0, (1 << 64) - 1)
         if not base.key_lengths:
             changes["key_lengths_address"] = self.number(0, (1 << 64) - 1)
+        if has_record(self.params):
+            room = (1 << self.params.config.address_bits - 3) - -(-record_bytes(self.params) // 8)
+            changes["score_address"] = 8 * self.pick(room, self.number(0, room))
         return dataclasses.replace(base, **changes)
 
     def spoil(self, values: Descriptor) -> Descriptor:
@@ -122,6 +128,7 @@ class RandomDescriptors:
     def nudge(self, values: Descriptor) -> Descriptor:
         """An address or stride a little larger or smaller, doubled or halved."""
         fields = [f"{name}_{what}" for name in TENSORS for what in ("address", "strides", "strides")]
+        fields += ["score_address"] * 3 * has_record(self.params)
         field = self.pick(*fields, "key_lengths_address", "key_lengths_address")
         change = self.pick(
             lambda x: x + 1,

@@ -18,6 +18,7 @@ from hwgen.tests.descriptors import RandomDescriptors, plain
 VALUES = Descriptor(
     causal=1,
     key_lengths=1,
+    listed=1,
     in_format=1,
     out_format=2,
     batches=2,
@@ -41,13 +42,15 @@ VALUES = Descriptor(
     v_strides=(7, 8, 9),
     o_strides=(10, 11, 12),
     lse_strides=(13, 14, 15),
+    score_address=0x0123456789ABCDE8,
 )
 
 BYTES = (
-    struct.pack("<13I", 0x48574101, 0b101, 0x201, 2, 12, 4, 1000, 77, 64, 48, 2**32 - 756384, 2**32 - 22, 2**32 - 33)
+    struct.pack("<13I", 0x48574101, 0b1101, 0x201, 2, 12, 4, 1000, 77, 64, 48, 2**32 - 756384, 2**32 - 22, 2**32 - 33)
     + struct.pack("<I6Q", 0, 0x1122334455667788, 0x2000, 0x3000, 0x4000, 0x5000, 0xFFFFFFFFFFFFFFFC)
     + struct.pack("<15Q", 1 << 40, *range(2, 16))
-    + bytes(32)
+    + struct.pack("<Q", 0x0123456789ABCDE8)
+    + bytes(24)
 )
 
 
@@ -87,7 +90,7 @@ def test_whatever_fits_its_field_is_written_and_read_back() -> None:
         ({"o_address": 1 << 64}, r"o_address must lie in 0 .. 18446744073709551615, not 18446744073709551616"),
         ({"k_strides": (1, 2, -2)}, r"k_strides\[2\] must lie in 0 .. 18446744073709551615, not -2"),
         ({"k_strides": (1, 2)}, r"k_strides needs 3 values, not 2"),
-        ({"tail": (0,) * 9}, r"tail needs 8 values, not 9"),
+        ({"tail": (0,) * 7}, r"tail needs 6 values, not 7"),
     ],
 )
 def test_what_cannot_be_written(changes: dict[str, Any], text: str) -> None:
@@ -113,7 +116,8 @@ PROGRAM = """\
 int main() {{
     hwgen_descriptor d = {{}};
     d.magic = HWGEN_DESCRIPTOR_MAGIC;
-    d.flags = HWGEN_DESCRIPTOR_CAUSAL(1) | HWGEN_DESCRIPTOR_WRITE_LSE(0) | HWGEN_DESCRIPTOR_KEY_LENGTHS(1);
+    d.flags = HWGEN_DESCRIPTOR_CAUSAL(1) | HWGEN_DESCRIPTOR_WRITE_LSE(0) | HWGEN_DESCRIPTOR_KEY_LENGTHS(1)
+        | HWGEN_DESCRIPTOR_LISTED(1);
     d.formats = HWGEN_DESCRIPTOR_IN_FORMAT(HWGEN_FORMAT_FP16) | HWGEN_DESCRIPTOR_OUT_FORMAT(HWGEN_FORMAT_FP32);
 {fields}
     return fwrite(&d, 1, sizeof d, stdout) != sizeof d;

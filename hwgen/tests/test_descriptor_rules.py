@@ -13,6 +13,7 @@ from hwgen.control.faults import Fault
 from hwgen.params import Params
 from hwgen.tests.bench import tiny
 from hwgen.tests.descriptors import RandomDescriptors, plain
+from hwgen.tests.scores import scored
 
 PARAMS = tiny(address_bits=40, in_format="bf16", out_format="fp32")
 
@@ -44,7 +45,10 @@ BAD: list[tuple[Fault, int, dict[str, Any]]] = [
     (Fault.OFFSET, 0x30, {"offset": (1 << 20) + 1}),
     (Fault.OFFSET, 0x30, {"offset": -(1 << 20) - 1}),
     (Fault.RESERVED, 0x34, {"reserved": 1}),
-    (Fault.RESERVED, 0xFC, {"tail": (0,) * 7 + (1 << 31,)}),
+    (Fault.RESERVED, 0xFC, {"tail": (0,) * 5 + (1 << 31,)}),
+    (Fault.RESERVED, 0x04, {"listed": 1}),
+    (Fault.RESERVED, 0xE0, {"score_address": (1 << 32) + 8}),
+    (Fault.RESERVED, 0xE4, {"score_address": 1 << 32}),
     (Fault.ALIGNMENT, 0x38, {"q_address": 0x1001}),
     (Fault.ALIGNMENT, 0x50, {"o_address": 0x1002}),
     (Fault.ALIGNMENT, 0x58, {"lse_address": 0x1004}),
@@ -105,11 +109,11 @@ def test_limits_are_accepted(changes: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("changes", "fault", "offset"),
     [
-        ({"keys": 0, "tail": (1,) * 8, "magic": 0}, Fault.VERSION, 0x00),
-        ({"tail": (0, 1) * 4}, Fault.RESERVED, 0xE4),
+        ({"keys": 0, "tail": (1,) * 6, "magic": 0}, Fault.VERSION, 0x00),
+        ({"tail": (0, 1) * 3}, Fault.RESERVED, 0xEC),
         ({"lse_strides": (1, 8, 8), "o_address": 1}, Fault.ALIGNMENT, 0x50),
         # Single fields come before what several of them show.
-        ({"kv_heads": 4, "tail": (1,) * 8}, Fault.RESERVED, 0xE0),
+        ({"kv_heads": 4, "tail": (1,) * 6}, Fault.RESERVED, 0xE8),
         ({"kv_heads": 4, "q_address": 1 << 50}, Fault.GROUP, 0x14),
         ({"o_address": TOP, "o_strides": (0, 0, 0), "k_address": TOP}, Fault.OVERFLOW, 0x40),
         ({"o_address": TOP, "o_strides": (0, 0, 0)}, Fault.OVERFLOW, 0x50),
@@ -117,6 +121,37 @@ def test_limits_are_accepted(changes: dict[str, Any]) -> None:
 )
 def test_the_first_finding_counts(changes: dict[str, Any], fault: Fault, offset: int) -> None:
     assert check(made(changes), PARAMS) == Finding(fault, offset)
+
+
+def scored_descriptor(params: Params, **changes: Any) -> Descriptor:
+    return plain(params, **{**SHAPE, "score_address": 0x800, **changes})
+
+
+WITH_SCORE = [
+    # Machine, what is changed, what is found.
+    ({"words": 5}, {}, None),
+    ({"words": 5}, {"score_address": TOP - 84}, Finding(Fault.ALIGNMENT, 0xE0)),
+    ({"words": 5}, {"score_address": TOP - 88}, None),
+    ({"words": 5}, {"score_address": TOP - 80}, Finding(Fault.OVERFLOW, 0xE0)),
+    ({"words": 5}, {"score_address": 1 << 50}, Finding(Fault.OVERFLOW, 0xE0)),
+    ({"words": 5}, {"listed": 1}, Finding(Fault.RESERVED, 0x04)),
+    ({"words": 5}, {"tail": (1,) * 6}, Finding(Fault.RESERVED, 0xE8)),
+    ({"bias": True}, {"score_address": TOP - 64}, None),
+    ({"bias": True}, {"score_address": 12}, Finding(Fault.ALIGNMENT, 0xE0)),
+    # It knows no more than what is in the descriptor.
+    ({}, {}, Finding(Fault.RESERVED, 0xE0)),
+    ({"block_list": True}, {"listed": 1}, None),
+    ({"block_list": True}, {"listed": 1, "score_address": TOP - 56}, Finding(Fault.OVERFLOW, 0xE0)),
+    ({"block_list": True}, {"listed": 1, "reserved_flags": 1}, Finding(Fault.RESERVED, 0x04)),
+    ({"block_list": True}, {"score_address": (1 << 64) - 1}, None),
+    ({"words": 1, "block_list": True}, {"score_address": (1 << 64) - 1}, Finding(Fault.ALIGNMENT, 0xE0)),
+]
+
+
+@pytest.mark.parametrize(("machine", "changes", "found"), WITH_SCORE)
+def test_score_records(machine: dict[str, Any], changes: dict[str, Any], found: Finding | None) -> None:
+    params = scored(**machine, address_bits=40)
+    assert check(scored_descriptor(params, **changes), params) == found
 
 
 def starts(strides: tuple[int, ...], counts: tuple[int, ...]) -> list[int]:

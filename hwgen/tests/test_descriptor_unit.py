@@ -11,15 +11,19 @@ from hwgen.control.descriptor_rules import check, tensors
 from hwgen.control.descriptor_unit import DescriptorUnit
 from hwgen.control.faults import Fault
 from hwgen.control.job import geometry
+from hwgen.control.record import has_record
 from hwgen.params import Params
 from hwgen.tests.bench import gaps, run, tiny
 from hwgen.tests.descriptors import RandomDescriptors, plain
+from hwgen.tests.scores import scored
 
 SHAPES = [
     pytest.param(tiny(), 120, id="128-bit-words"),
     pytest.param(tiny(bus_bits=512, address_bits=40, out_format="fp32", head_e=12, head_f=4), 160, id="512-bit-words"),
     pytest.param(tiny(bus_bits=64, address_bits=48, in_format="fp32", out_format="fp16"), 80, id="64-bit-words"),
     pytest.param(tiny(bus_bits=32, address_bits=32, rows_f=2, lanes=1, scale_bits=12), 36, id="32-bit-words"),
+    pytest.param(scored(5, block_list=True, bus_bits=64, address_bits=42), 60, id="a-score-program"),
+    pytest.param(tiny(block_list=True, bus_bits=512, address_bits=32), 60, id="lists-of-segments"),
     pytest.param(tiny(bus_bits=256, rows_e=6, head_e=18, head_f=4, rows_f=4), 60, id="three-folds"),
 ]
 
@@ -68,6 +72,10 @@ def see_fields(ctx: Any, dut: DescriptorUnit, values: Descriptor, params: Params
         assert ctx.get(d[name]) == getattr(values, name)
     mask = (1 << params.config.address_bits) - 1
     assert ctx.get(d.key_lengths_address) == values.key_lengths_address & mask
+    if has_record(params):
+        assert ctx.get(d.score_address) == values.score_address & mask
+    if params.config.block_list:
+        assert ctx.get(d.listed) == values.listed
     for tensor in tensors(values, params):
         kept = ctx.get(d[tensor.name])
         strides = (kept.batch_stride, kept.head_stride, kept.row_stride)
@@ -119,7 +127,7 @@ CYCLES: list[tuple[dict[str, Any], int]] = [
     ({"query_heads": 4096, "queries": 2}, 31),
     # Findings are passed one a cycle: 42 of single fields, 9 of several.
     ({"magic": 0}, 3),
-    ({"tail": (0,) * 7 + (1,)}, 45),
+    ({"tail": (0,) * 5 + (1,)}, 45),
     ({"queries": 1024, "kv_heads": 2}, 17),
     ({"queries": 1024, "key_lengths": 1, "key_lengths_address": (1 << 64) - 4, "batches": 2}, 28),
 ]

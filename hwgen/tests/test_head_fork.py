@@ -9,6 +9,7 @@ from hwgen.control.descriptor import TENSORS
 from hwgen.control.head_fork import DEPTH, WRITTEN, HeadFork, RowsOwed
 from hwgen.params import QUERY_BITS
 from hwgen.tests.bench import STALLS, clocked, receiver, run, sender, tiny
+from hwgen.tests.scores import scored
 
 PARAMS = tiny(address_bits=40)
 OUTPUTS = (*TENSORS, *(f"{name}_rows" for name in WRITTEN))
@@ -75,6 +76,17 @@ def test_no_lse_is_offered_unless_it_is_written() -> None:
     seen = clocked(dut, cycles, ["lse.valid", "lse_rows.valid", "q.valid", "heads.ready"], 12)
     assert not any(lse or rows for lse, rows, _, _ in seen)
     assert seen[-1] == (0, 0, 1, 0)
+
+
+def test_the_bias_is_one_more() -> None:
+    params = scored(bias=True)
+    rng = np.random.default_rng(5)
+    heads = [{name: int(rng.integers(1 << 40)) for name in (*TENSORS, "bias")} for _ in range(9)]
+    dut, seen = HeadFork(params), {name: list[int]() for name in (*TENSORS, "bias")}
+    takers = [receiver(getattr(dut, name), len(heads), seen[name]) for name in seen]
+    rows = [receiver(getattr(dut, f"{name}_rows"), len(heads), []) for name in WRITTEN]
+    run(dut, set_lse(dut, 1), sender(dut.heads, heads), *takers, *rows)
+    assert seen == {name: [one[name] for one in heads] for name in seen}
 
 
 def test_rows_owed() -> None:

@@ -15,11 +15,13 @@ from hwgen.params import Params
 from hwgen.tests.bench import STALLS, receiver, run, tiny
 from hwgen.tests.descriptors import plain
 from hwgen.tests.lengths import LengthMemory
+from hwgen.tests.scores import scored
 
 SHAPES = [
     pytest.param(tiny(bus_bits=32, address_bits=32), id="32-bit-words"),
     pytest.param(tiny(), id="128-bit-words"),
     pytest.param(tiny(bus_bits=512, address_bits=41, burst_beats=8), id="512-bit-words"),
+    pytest.param(scored(bias=True, block_list=True, address_bits=50), id="a-score-program"),
 ]
 
 Jobs = list[dict[str, int]]
@@ -45,7 +47,16 @@ def random_descriptor(rng: np.random.Generator, params: Params, **changes: Any) 
     for name in TENSORS:
         values[f"{name}_address"], *strides = (int(x) for x in rng.integers(0, top, 4, dtype=np.uint64))
         values[f"{name}_strides"] = tuple(strides)
+    if params.config.block_list:
+        values["listed"] = int(rng.integers(2))
     return dataclasses.replace(plain(params), **values | changes)
+
+
+def bias_of(d: Descriptor, params: Params) -> dict[str, int]:
+    """The bias that goes with a descriptor: anything that follows from it."""
+    unit = d.q_address // 3, d.k_strides[0] // 5, d.v_strides[1] // 7
+    names = ("address", "batch_stride", "head_stride")
+    return {name: value % (1 << params.config.address_bits) for name, value in zip(names, unit, strict=True)}
 
 
 def expected(d: Descriptor, lengths: list[int], params: Params) -> tuple[Jobs, Jobs]:
@@ -58,7 +69,15 @@ def expected(d: Descriptor, lengths: list[int], params: Params) -> tuple[Jobs, J
             same = {"queries": d.queries * group, "keys": keys}
             jobs.append(same | {"group": group, "edge": -d.offset * group})
             jobs[-1] |= {name: getattr(d, name) for name in ("causal", "offset", "scale_mantissa", "scale_exponent")}
+            if params.score is not None:
+                jobs[-1] |= {"batch": b, "head": h * group}
+            if params.config.block_list:
+                jobs[-1] |= {"listed": d.listed}
             heads.append(dict(same))
+            if params.has_bias:
+                bias = bias_of(d, params)
+                place = bias["address"] + b * bias["batch_stride"] + h * bias["head_stride"]
+                heads[-1]["bias"] = place & ((1 << params.config.address_bits) - 1)
             for name in TENSORS:
                 batch, head, _ = getattr(d, f"{name}_strides")
                 first = h if name in ("k", "v") else h * group
@@ -75,9 +94,11 @@ def fields(layout: data.StructLayout, code: int) -> dict[str, int]:
     return {name: layout.from_bits(code)[name] for name in layout.members}
 
 
-async def begin(ctx: Any, dut: JobWalker, d: Descriptor) -> None:
-    """Set what the descriptor unit gives, and start."""
+async def begin(ctx: Any, dut: JobWalker, d: Descriptor, params: Params) -> None:
+    """Set what the descriptor unit and the score record give, and start."""
     names = [name for name in dut.descriptor.shape().members if name not in TENSORS]
+    if params.has_bias:
+        ctx.set(dut.bias, bias_of(d, params))
     values = {name: getattr(d, name) for name in names}
     for name in TENSORS:
         strides = zip(("batch_stride", "head_stride", "row_stride"), getattr(d, f"{name}_strides"), strict=True)
@@ -107,7 +128,7 @@ class Machine:
         dut = self.dut
         assert not ctx.get(dut.finished)
         for (d, _), (jobs, _) in zip(self.work, self.want, strict=True):
-            await begin(ctx, dut, d)
+            await begin(ctx, dut, d, self.params)
             await ctx.tick().until(dut.finished)
             assert ctx.get(dut.jobs) == len(jobs)
             await ctx.tick().repeat(2)
@@ -153,7 +174,7 @@ def offers(machine: Machine) -> list[int]:
     async def drive(ctx: Any) -> None:
         ctx.set(dut.job.ready, 1)
         ctx.set(dut.heads.ready, 1)
-        await begin(ctx, dut, machine.work[0][0])
+        await begin(ctx, dut, machine.work[0][0], machine.params)
         cycle = 1
         while not ctx.get(dut.finished):
             assert ctx.get(dut.job.valid) == ctx.get(dut.heads.valid)
@@ -205,7 +226,7 @@ def test_a_length_larger_than_the_keys_stops_the_walker(batch: int) -> None:
             nonlocal taken
             ctx.set(dut.job.ready, 1)
             ctx.set(dut.heads.ready, 1)
-            await begin(ctx, dut, d)
+            await begin(ctx, dut, d, params)
             for _ in range(100):
                 taken += ctx.get(dut.job.valid)
                 await ctx.tick()

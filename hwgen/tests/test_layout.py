@@ -15,6 +15,7 @@ from hwgen.memory.lse_record import LSE_RECORD
 from hwgen.params import Params
 from hwgen.sim.layout import ALIGNMENT, GUARD, Arrangement, Image, Placed, arrangements, default_base
 from hwgen.tests.bench import tiny
+from hwgen.tests.scores import scored
 
 B, HQ, HKV, L, S, E, F = 2, 4, 2, 5, 7, 8, 6
 
@@ -95,6 +96,64 @@ def test_shared_dimensions() -> None:
         assert element(image.content(), start, index, placed.descriptor.k_strides, 2) == k[index]
     with pytest.raises(InputError, match="dimension b has entries that differ and cannot be shared"):
         image.add(q, k, v, scale=scale, arrange={"q": Arrangement(shared="b")})
+
+
+WORDS = [7, -3, 100]
+
+
+@pytest.mark.parametrize("seed", [None, 3])
+@pytest.mark.parametrize("shape", [(B, HQ, L, S), (1, HQ, L, S), (B, 1, 1, S), (HQ, L, 1), (1, 1, 1, 1), (L, S)])
+def test_every_bias_lies_where_the_score_record_says(shape: tuple[int, ...], seed: int | None) -> None:
+    params = scored(3, bias=True, in_format="fp32")
+    bias = np.arange(1, 1 + np.prod(shape), dtype=params.input.dtype).reshape(shape)
+    image = Image(params)
+    how = None if seed is None else arrangements(seed)
+    masks: dict[str, Any] = {"words": WORDS, "bias": bias, "arrange": how}
+    placed = image.add(*problem(params), scale=params.numerics.encode_scale(0.5), **masks)
+    memory, at, group = image.content(), placed.descriptor.score_address - image.base, HQ // HKV
+    assert at % 8 == 0
+    address, *strides = memory[at : at + 32].view("<u8").tolist()
+    assert not memory[at + 32 : at + 64].any()
+    assert memory[at + 64 : at + 76].view("<i4").tolist() == WORDS
+    assert placed.descriptor.listed == 0
+    full = np.broadcast_to(bias, (B, HQ, L, S))
+    for b, h, i, j in np.ndindex(full.shape):
+        place = (b, h // group, j, i * group + h % group)
+        assert element(memory, address - image.base, place, tuple(strides), 4) == full[b, h, i, j]
+    small = (1,) * (4 - len(shape)) + shape
+    # What is the same for all lies there once.
+    assert [s == 0 for s in strides] == [small[axis] == 1 for axis in (0, 1, 3)]
+
+
+def test_segments() -> None:
+    params = tiny(block_list=True)
+    raw = bytes(range(96))
+    image, placed = image_of(params, segments=raw, arrange=arrangements(1))
+    memory, at = image.content(), placed.descriptor.score_address - image.base
+    assert placed.descriptor.listed == 1
+    assert not memory[at : at + 32].any()
+    place, count = memory[at + 32 : at + 48].view("<u8").tolist()
+    assert (place % 8, count) == (0, 3)
+    assert memory[place - image.base :][:96].tobytes() == raw
+    assert image_of(params)[1].descriptor.score_address == 0
+    assert image_of(params)[1].descriptor.listed == 0
+
+
+@pytest.mark.parametrize(
+    ("params", "options", "text"),
+    [
+        (tiny(), {"words": [1]}, "the score program needs 0 argument words, not 1"),
+        (scored(2), {}, "the score program needs 2 argument words, not 0"),
+        (scored(2), {"words": [1, 2], "bias": np.zeros((1, 1), np.uint16)}, "the machine takes no bias"),
+        (scored(bias=True), {}, "the score program needs a bias"),
+        (scored(bias=True), {"bias": np.zeros((B, HKV, L, S), np.uint16)}, r"\(2, 2, 5, 7\) does not broadcast to"),
+        (scored(bias=True), {"bias": np.zeros((1,) * 5, np.uint16)}, "does not broadcast to"),
+        (scored(), {"segments": bytes(32)}, "the machine takes no list of segments"),
+    ],
+)
+def test_what_a_score_program_needs(params: Params, options: dict[str, Any], text: str) -> None:
+    with pytest.raises(InputError, match=text):
+        image_of(params, **options)
 
 
 def test_the_descriptor_says_the_rest() -> None:
