@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from hwgen.functional import attention
+    from hwgen.onnx import onnx_attention
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "attention"]
+__all__ = ["__version__", "attention", "onnx_attention"]
 
 
 def __getattr__(name: str) -> Any:
@@ -17,4 +18,8 @@ def __getattr__(name: str) -> Any:
         from hwgen.functional import attention
 
         return attention
+    if name == "onnx_attention":
+        from hwgen.onnx import onnx_attention
+
+        return onnx_attention
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
