@@ -26,8 +26,16 @@ EXCEPTIONS = {"golden/data/extract_minilm.py": {"safetensors", "tokenizers"}}
 where the package happens to be)."""
 
 HARDWARE = ("hwgen/array", "hwgen/softmax", "hwgen/memory", "hwgen/control", "hwgen/core.py")
-SHARED = ("golden.bitexact.numerics", "golden.bitexact.exp2.chords", "golden.formats")
-"""What the hardware may know of golden: widths and limits, the exponential's table, the float formats."""
+SHARED = (
+    "golden.bitexact.numerics",
+    "golden.bitexact.exp2.chords",
+    "golden.formats",
+    "golden.scoremod.program",
+    "golden.scoremod.bias.LOG2E_CODE",
+    "golden.scoremod.bias.LOG2E_FRAC",
+)
+"""What the hardware may know of golden: widths and limits, the exponential's table, the float formats, graphs of score
+programs (but not how they are evaluated), the constant log2(e)."""
 
 
 def imported(path: PurePosixPath, source: str) -> Iterator[str]:
