@@ -1,12 +1,18 @@
 """A memory in place of the read engine: answers requests for any bytes with the bus words they touch."""
 
 from collections import deque
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from hwgen.params import Params
 from hwgen.tests.bench import Testbench, gaps
+
+
+def words_of(numbers: Sequence[int]) -> bytes:
+    """Numbers as they lie in memory, 4 bytes each."""
+    return np.array(numbers, dtype="<u4").tobytes()
 
 
 class ByteMemory:

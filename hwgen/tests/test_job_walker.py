@@ -13,8 +13,8 @@ from hwgen.control.job import job_layout
 from hwgen.control.job_walker import JobWalker, heads_layout
 from hwgen.params import Params
 from hwgen.tests.bench import STALLS, receiver, run, tiny
+from hwgen.tests.byte_memory import ByteMemory, words_of
 from hwgen.tests.descriptors import plain
-from hwgen.tests.lengths import LengthMemory
 from hwgen.tests.scores import scored
 
 SHAPES = [
@@ -116,13 +116,13 @@ class Machine:
 
     def __init__(self, work: list[tuple[Descriptor, list[int]]], params: Params, latency: int = 20) -> None:
         self.dut, self.work, self.params = JobWalker(params), work, params
-        self.memory = LengthMemory(5, params, latency)
+        self.memory = ByteMemory(5, params, latency)
         self.jobs: list[int] = []
         self.heads: list[int] = []
         self.faults: list[tuple[int, int]] = []
         self.want = [expected(d, lengths, params) for d, lengths in work]
         for d, lengths in work:
-            self.memory.put(d.key_lengths_address, lengths)
+            self.memory.put(d.key_lengths_address, words_of(lengths))
 
     async def drive(self, ctx: Any) -> None:
         dut = self.dut

@@ -9,7 +9,7 @@ from amaranth.lib import data
 from hwgen.control.key_lengths import AHEAD, KeyLengths, length_layout
 from hwgen.params import Params
 from hwgen.tests.bench import STALLS, receiver, run, tiny
-from hwgen.tests.lengths import LengthMemory
+from hwgen.tests.byte_memory import ByteMemory, words_of
 
 SHAPES = [
     pytest.param(tiny(bus_bits=32), id="32-bit-words"),
@@ -21,7 +21,7 @@ SHAPES = [
 @STALLS
 @pytest.mark.parametrize("params", SHAPES)
 def test_lengths_in_order(params: Params, idle: int | None, pressure: int | None) -> None:
-    dut, memory = KeyLengths(params), LengthMemory(1, params, 10)
+    dut, memory = KeyLengths(params), ByteMemory(1, params, 10)
     rng = np.random.default_rng(2)
     layout, total = data.StructLayout(length_layout(params).members), 0
     calls = [(4 * int(rng.integers(1, 1 << 30)), int(n)) for n in (1, 2, 3, 8, 9, 30)]
@@ -31,7 +31,7 @@ def test_lengths_in_order(params: Params, idle: int | None, pressure: int | None
         nonlocal total
         for address, count in calls:
             lengths = [int(x) for x in rng.integers(0, 1 << 32, count)]
-            memory.put(address, lengths)
+            memory.put(address, words_of(lengths))
             ctx.set(dut.address, address)
             ctx.set(dut.batches, count)
             ctx.set(dut.start, 1)
@@ -45,7 +45,8 @@ def test_lengths_in_order(params: Params, idle: int | None, pressure: int | None
             assert [length.address for length in seen] == [address + 4 * i for i in range(count)]
             total += count
             await ctx.tick().repeat(3)
-            assert len(memory.asked) == memory.answered == total
+            assert (len(memory.asked), memory.left) == (total, 0)
+            assert {size for _, size in memory.asked} == {4}
         memory.stop()
 
     run(dut, drive, memory.serve(dut.request, dut.words, idle, pressure))
@@ -54,7 +55,7 @@ def test_lengths_in_order(params: Params, idle: int | None, pressure: int | None
 
 def test_eight_are_asked_for_ahead() -> None:
     params = tiny()
-    dut, memory = KeyLengths(params), LengthMemory(3, params, 1)
+    dut, memory = KeyLengths(params), ByteMemory(3, params, 1)
 
     async def drive(ctx: Any) -> None:
         ctx.set(dut.batches, 100)
