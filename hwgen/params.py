@@ -45,6 +45,9 @@ LIMITS = {
     "queue_beats": 4096,
 }
 
+MOST_ARGUMENT_WORDS = 1 << 16
+"""Numbers in all tables and parameters of a score program."""
+
 BUS_BITS = (32, 64, 128, 256, 512)
 
 PAGE_BYTES = 4096
@@ -70,6 +73,11 @@ class Params:
         self._check_divides("out_beat", "rows_f")
         self._check_lanes()
         self._check_bus()
+        if self.argument_words > MOST_ARGUMENT_WORDS:
+            raise ConfigError(
+                f"the score program's tables and parameters have {self.argument_words} numbers; at most "
+                f"{MOST_ARGUMENT_WORDS} are kept on the chip, and a bias from memory may have any number"
+            )
         if c.buffer_rows < 2:
             raise ConfigError(f"buffer_rows must be at least 2, not {c.buffer_rows!r}")
         try:

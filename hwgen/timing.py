@@ -30,6 +30,17 @@ def key_latency(params: Params) -> int:
     return schedule(params.partition.key).latency if params.has_key_score else 0
 
 
+def settling(params: Params) -> int:
+    """Cycles from the last write of a score program's arguments until all that follows from them alone is right."""
+    from hwgen.scoremod.schedule import schedule
+
+    if params.score is None:
+        return 0
+    parts = [params.partition.query, params.partition.key, params.partition.lane]
+    parts += [] if params.bounds is None else [params.bounds.program]
+    return max(schedule(part).settling for part in parts)
+
+
 def value_latency(params: Params) -> int:
     """Cycles from a key's issue to the issue of its value row, at the largest head dimension."""
     from hwgen.softmax.fold_sum import FoldSum

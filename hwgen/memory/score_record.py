@@ -14,6 +14,7 @@ from hwgen.memory.word_lanes import WordLanes
 from hwgen.params import Params
 from hwgen.part import Part, place
 from hwgen.scoremod.layout import argument_layout
+from hwgen.timing import settling
 
 WORD_BITS = 8 * ARGUMENT_BYTES
 HEADER_WORDS = HEADER_BYTES // ARGUMENT_BYTES
@@ -23,8 +24,9 @@ class ScoreRecord(Part):
     """Reads the record at `address`, keeps its header, hands argument word i on as a write to address i.
 
     The first word that is not as it has to be is reported, and nothing behind it is used; the loader then stands still
-    until it is reset. One word a cycle; `done` comes 2 cycles behind the last one, when that has been written, or one
-    behind `start` if nothing is wanted.
+    until it is reset. One word a cycle; `done` comes 2 cycles behind the last one and, where there is a score program,
+    `timing.settling` more, when all that follows from the arguments alone is right; or one behind `start` if nothing is
+    wanted.
 
     Members
     -------
@@ -74,6 +76,8 @@ class ScoreRecord(Part):
         coming, index = Signal(range(total + 1)), Signal(range(total))
         word, there, wrong = Signal(WORD_BITS), Signal(), Signal()
         begin = Signal()
+        settle = settling(self._params)
+        settled = Signal(range(settle + 1))
         m.d.comb += [
             begin.eq(self.start & self.wanted),
             self.request.payload.address.eq(base),
@@ -107,8 +111,8 @@ class ScoreRecord(Part):
                     coming.eq(coming + lanes.output.valid),
                 ]
                 with m.If(there & (index == total - 1)):
-                    m.d.sync += there.eq(0)
-                    m.next = "DONE"
+                    m.d.sync += [there.eq(0), settled.eq(settle)]
+                    m.next = "SETTLE" if settle else "DONE"
                 with m.If(wrong):
                     m.d.comb += [
                         self.fault.valid.eq(1),
@@ -117,6 +121,11 @@ class ScoreRecord(Part):
                     ]
                     m.d.sync += there.eq(0)
                     m.next = "STOPPED"
+            if settle:
+                with m.State("SETTLE"):
+                    m.d.sync += settled.eq(settled - 1)
+                    with m.If(settled == 1):
+                        m.next = "DONE"
             with m.State("DONE"):
                 m.d.comb += self.done.eq(1)
                 m.next = "IDLE"

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import hwgen
@@ -15,6 +16,7 @@ from hwgen.config import Config, did_you_mean, parse_assignments
 from hwgen.errors import ConfigError, HwgenError
 from hwgen.params import LENGTH_BITS, LIMITS, Params
 from hwgen.presets import PRESETS, preset
+from hwgen.scoremod import Table, trace
 from hwgen.tests.bench import tiny
 
 ROOT = Path(hwgen.__file__).parent.parent
@@ -203,3 +205,15 @@ def test_hash_is_the_same_everywhere() -> None:
         done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)
         texts.add(done.stdout.strip())
     assert texts == {Config().replace({"lanes": 4, "rows_e": 8}).hash()}
+
+
+def test_a_score_program_with_too_many_numbers_is_refused() -> None:
+    """A table of one number a position would grow with the sequence."""
+    for size, fits in ((1 << 16, True), ((1 << 16) + 1, False)):
+        table = Table(np.zeros(size), "per_position")
+        score = trace(lambda s, b, h, q, k, table=table: s + table[k]).program
+        if fits:
+            assert Params(Config(score=score)).argument_words == size
+            continue
+        with pytest.raises(ConfigError, match=r"have 65537 numbers; at most 65536 are kept on the chip"):
+            Params(Config(score=score))
