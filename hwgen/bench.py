@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hwgen import __version__, table
+from hwgen import __version__, bench_scores, table
+from hwgen.bench_scores import SEED
 from hwgen.checked import Checked, run_checked
 from hwgen.commands import to_json, write_text
 from hwgen.describe import TOPS, module_name, on_chip_bits
@@ -25,9 +26,6 @@ from hwgen.sim.bare import measure_bare
 from hwgen.sim.build import Build, build
 from hwgen.sim.run import HeadJob, simulate
 from hwgen.sim.system import MemoryTraits
-
-SEED = 1
-MET = {None: "-", True: "yes", False: "no"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,18 +88,21 @@ def run(file: Path, quick: bool, bare: BareLoop = measure_bare) -> int:
     speeds = _speed_facts(runs[0]["name"], checked[0], bare)
     emissions = [_emission_facts(*what) for what in (EMITTED_QUICKLY if quick else EMITTED)]
     memory = _memory_facts("tiny" if quick else "sim", emissions)
+    scores = bench_scores.run_cases(bench_scores.QUICK if quick else bench_scores.FULL)
     report = {
         "generator": {"name": "hwgen", "version": __version__},
         "machine": {"python": platform.python_version(), "processor": platform.machine(), "cpus": os.cpu_count()},
         "quick": quick,
         "memory_latency": MEMORY_LATENCY,
-        "cases": [*runs, *speeds, *emissions, *memory],
+        "cases": [*runs, *speeds, *emissions, *memory, *scores],
     }
     write_text(file, to_json(report))
-    print("\n\n".join((_run_table(runs), _speed_table(speeds), _emission_table(emissions), _memory_table(memory))))
+    tables = (_run_table(runs), _speed_table(speeds), _emission_table(emissions), _memory_table(memory))
+    print("\n\n".join((*tables, bench_scores.score_table(scores))))
     print(f"\nwritten  {file}")
     for result in checked:
         result.require_equal()
+    bench_scores.require_equal(scores)
     return 0
 
 
@@ -199,14 +200,12 @@ def _run_table(runs: Sequence[dict[str, Any]]) -> str:
     header = ("case", "preset", "cycles", "utilisation", "bus read", "target", "met", "bits equal", "score array idle")
     rows = []
     for fact in runs:
-        idle = ", ".join(f"{cause} {table.count(cycles)}" for cause, cycles in fact["idle"]["score"].items() if cycles)
         of = {"utilisation": "utilisation", "read_busy": "bus read"}[fact["figure"]]
         target = "-" if fact["target"] is None else f"{of} >= {fact['target']}"
-        wrong = fact["bits_compared"] - fact["bits_equal"]
-        equal = f"all {table.count(fact['bits_compared'])}" if wrong == 0 else f"all but {table.count(wrong)}"
+        equal = table.equal_bits(fact["bits_compared"], fact["bits_equal"])
         parts = (f"{fact['utilisation']:.4f}", f"{fact['read_busy']:.4f}")
-        figures = (table.count(fact["cycles"]), *parts, target, MET[fact["met"]])
-        rows.append((fact["name"], fact["preset"], *figures, equal, idle or "never"))
+        figures = (table.count(fact["cycles"]), *parts, target, table.met(fact["met"]))
+        rows.append((fact["name"], fact["preset"], *figures, equal, table.counts(fact["idle"]["score"])))
     return table.columns(header, rows, left=("preset", "score array idle"))
 
 
@@ -215,7 +214,7 @@ def _speed_table(speeds: Sequence[dict[str, Any]]) -> str:
     rows = []
     for fact in speeds:
         target = "-" if fact["target"] is None else f">= {fact['target']}"
-        cells = (table.rate(fact["cycles_per_second"]), f"{fact['part_of_bare']:.2f}", target, MET[fact["met"]])
+        cells = (table.rate(fact["cycles_per_second"]), f"{fact['part_of_bare']:.2f}", target, table.met(fact["met"]))
         rows.append((fact["name"], fact["preset"], fact["case"], *cells))
     return table.columns(header, rows, left=("preset", "case"))
 
@@ -225,8 +224,8 @@ def _emission_table(emissions: Sequence[dict[str, Any]]) -> str:
     rows = []
     for fact in emissions:
         target = "-" if fact["target"] is None else f"< {fact['target'][0]:.0f} s, {table.count(fact['target'][1])}"
-        cells = (f"{fact['seconds']:.1f}", str(fact["modules"]), table.count(fact["bytes"]), target, MET[fact["met"]])
-        rows.append((fact["name"], fact["preset"], *cells))
+        cells = (f"{fact['seconds']:.1f}", str(fact["modules"]), table.count(fact["bytes"]), target)
+        rows.append((fact["name"], fact["preset"], *cells, table.met(fact["met"])))
     return table.columns(header, rows, left=("preset",))
 
 

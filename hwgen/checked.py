@@ -61,10 +61,6 @@ class Checked:
     def bytes_written(self) -> int:
         return sum(n for name, n in self.result.counters.items() if name.startswith("written_bytes_"))
 
-    def idle(self) -> dict[str, int]:
-        """Idle cycles of the score array by cause, without the causes that did not occur."""
-        return {cause: cycles for cause, cycles in self.result.idle("score").items() if cycles}
-
     def require_equal(self) -> None:
         """Raises SimulationError with the first difference if there is one."""
         if self.comparison.first is not None:
@@ -106,7 +102,6 @@ def run_checked(
 def table_rows(checked: Checked) -> list[tuple[str, str]]:
     """Name and text of every line of the report."""
     c, shape = checked.comparison, checked.problem.shape
-    idle = ", ".join(f"{cause} {table.count(cycles)}" for cause, cycles in checked.idle().items())
     parts = ", ".join(f"{name} {table.count(bits)}" for name, (bits, _) in c.by_quantity.items())
     rows = [
         ("preset", f"{checked.preset} {checked.params.config.hash()}"),
@@ -114,7 +109,7 @@ def table_rows(checked: Checked) -> list[tuple[str, str]]:
         ("shape", _shape_text(checked.problem)),
         ("cycles", table.count(checked.cycles)),
         ("utilisation", f"{checked.utilisation:.4f}"),
-        ("score array idle", idle or "never"),
+        ("score array idle", table.counts(checked.result.idle("score"))),
         ("bytes read, written", f"{table.count(checked.bytes_read)}, {table.count(checked.bytes_written)}"),
         ("read channel busy", f"{checked.read_busy:.4f}"),
         ("bits compared", f"{table.count(c.bits)} ({parts})"),

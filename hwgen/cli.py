@@ -20,6 +20,8 @@ GENERATOR = ("python", "amaranth", "yosys", "numpy")
 SIMULATOR = (*GENERATOR, "cocotb", "libpython", "verilator", "g++", "make", "perl")
 PICTURE = ("matplotlib",)
 
+SCORE_NAMES = "an example of the library's function (hwgen.scoremod.library), or file.py:function for your own one"
+
 
 class UsageError(HwgenError):
     """The command line does not make sense."""
@@ -73,7 +75,16 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"hwgen {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for add in (_add_generate, _add_sim, _add_demo, _add_demo_minilm, _add_bench, _add_presets, _add_doctor):
+    for add in (
+        _add_generate,
+        _add_sim,
+        _add_score,
+        _add_demo,
+        _add_demo_minilm,
+        _add_bench,
+        _add_presets,
+        _add_doctor,
+    ):
         add(commands)
     return parser
 
@@ -111,13 +122,20 @@ def _add_generate(commands: Commands) -> None:
         commands,
         "generate",
         "write an accelerator as Verilog, with its registers for C, Python and others, and its figures as JSON",
-        ("hwgen generate --preset sim -o build", "hwgen generate --preset sim --set cols=8 slots=16 -o build"),
+        (
+            "hwgen generate --preset sim -o build",
+            "hwgen generate --preset sim --set cols=8 slots=16 -o build",
+            "hwgen generate --preset sim --score mine.py:my_score --block-list -o build",
+        ),
         _generate,
     )
     _add_configuration(command)
     command.add_argument("-o", dest="folder", type=Path, required=True, metavar="DIR", help="folder for all files")
     text = "the accelerator behind AXI ports (default), or its core with streams"
     command.add_argument("--top", choices=("accelerator", "core"), default="accelerator", help=text)
+    command.add_argument("--score", metavar="NAME", help=f"what becomes of scores: {SCORE_NAMES} (default nothing)")
+    text = "which keys a block of queries sees may be listed in memory, as block masks and paged keys need it"
+    command.add_argument("--block-list", action="store_true", help=text)
 
 
 def _add_sim(commands: Commands) -> None:
@@ -158,6 +176,24 @@ def _add_data(command: argparse.ArgumentParser) -> None:
     data.add_argument("--causal", action="store_true", help="query i sees keys j <= i + offset only")
     data.add_argument("--offset", type=int, default=0, metavar="N", help="of --causal, may be negative (default 0)")
     data.add_argument("--key-length", type=int, metavar="N", help="only the first N keys exist (default all)")
+
+
+def _add_score(commands: Commands) -> None:
+    command = _add(
+        commands,
+        "score",
+        "show the hardware that a score function becomes: operations, cycles, registers, multipliers, tables",
+        ("hwgen score alibi", "hwgen score mine.py:my_score -o build/my_score.svg"),
+        _score,
+    )
+    command.add_argument("name", metavar="NAME", help=SCORE_NAMES)
+    text = "a configuration of `hwgen presets`, whose numerics and lanes are used (default sim)"
+    command.add_argument("--preset", default="sim", metavar="NAME", help=text)
+    command.add_argument(
+        "--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help="change parameters of the preset"
+    )
+    command.add_argument("-o", dest="picture", type=_picture, metavar="FILE", help="draw the graph (.svg or .png)")
+    command.add_argument("--json", action="store_true", help="print one JSON object instead of the tables")
 
 
 def _add_demo(commands: Commands) -> None:
@@ -207,6 +243,14 @@ def _add_doctor(commands: Commands) -> None:
     command.add_argument("--json", action="store_true", help="print JSON instead of the table")
 
 
+def _picture(text: str) -> Path:
+    """A file whose ending says how to draw it."""
+    path = Path(text)
+    if path.suffix not in (".svg", ".png"):
+        raise argparse.ArgumentTypeError(f"expected a file .svg or .png, not {text!r}")
+    return path
+
+
 def _shape(text: str) -> tuple[int, ...]:
     """Four sizes from 1 on."""
     sizes = tuple(int(word) if word.strip().isdecimal() else 0 for word in text.split(","))
@@ -245,7 +289,14 @@ def _generate(arguments: argparse.Namespace) -> int:
     doctor.require(*GENERATOR)
     from hwgen import commands
 
-    return commands.generate(arguments.preset, arguments.set, arguments.folder, arguments.top)
+    return commands.generate(
+        arguments.preset,
+        arguments.set,
+        arguments.folder,
+        arguments.top,
+        score=arguments.score,
+        block_list=arguments.block_list,
+    )
 
 
 def _sim(arguments: argparse.Namespace) -> int:
@@ -255,6 +306,15 @@ def _sim(arguments: argparse.Namespace) -> int:
     from hwgen import commands
 
     return commands.sim(commands.SimRequest.of(arguments))
+
+
+def _score(arguments: argparse.Namespace) -> int:
+    doctor.require(*GENERATOR, *(PICTURE if arguments.picture else ()))
+    from hwgen import commands
+    from hwgen.scoremod import report
+
+    params = commands.configured(arguments.preset, arguments.set)
+    return report.run(arguments.name, arguments.preset, params, json_wanted=arguments.json, picture=arguments.picture)
 
 
 def _demo(arguments: argparse.Namespace) -> int:

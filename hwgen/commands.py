@@ -22,6 +22,7 @@ from hwgen.inputs import Problem, make_problem, random_tensors, read_tensors
 from hwgen.params import Params
 from hwgen.presets import PRESETS, preset
 from hwgen.progress import step
+from hwgen.scoremod import report as score_report
 from hwgen.sim.system import MemoryTraits
 
 DEMO_HEAD = (3, 2)
@@ -44,16 +45,31 @@ def write_text(path: Path, text: str) -> None:
         part.unlink(missing_ok=True)
 
 
-def generate(name: str, assignments: Sequence[str], folder: Path, top: str = "accelerator") -> int:
+def generate(
+    name: str,
+    assignments: Sequence[str],
+    folder: Path,
+    top: str = "accelerator",
+    *,
+    score: str | None = None,
+    block_list: bool = False,
+) -> int:
     """Write `<name>.v` and `<name>.json`, for an accelerator its registers in all forms too; the same configuration
-    gives the same bytes."""
+    gives the same bytes. `score` names a score function as for `hwgen score`."""
     params = configured(name, assignments)
+    if block_list:
+        params = Params(params.config.replace({"block_list": True}))
+    facts_of_score = None
+    if score is not None:
+        traced = score_report.traced(score, params)
+        params = score_report.machine(params, traced.program)
+        facts_of_score = score_report.description(score, traced, params)
     start = time.perf_counter()
     with step("generating"):
         part = TOPS[top](params)
         verilog = to_verilog(part, module_name(top))
     seconds = time.perf_counter() - start
-    facts = describe(params, top, part, verilog, name)
+    facts = describe(params, top, part, verilog, name, facts_of_score)
     texts = {f"{name}.v": verilog, f"{name}.json": to_json(facts)}
     if top == "accelerator":
         texts |= interface_texts(name, params)
@@ -85,9 +101,22 @@ def _generate_rows(facts: dict[str, Any], seconds: float, written: list[Path]) -
         ("MACs/cycle", table.count(facts["macs_per_cycle"])),
         ("multipliers", table.count(facts["multipliers"]["total"])),
         ("on-chip bits", table.count(bits["total"])),
+        *_score_rows(facts),
         ("Verilog", f"{size} in {seconds:.1f} s"),
         *zip(["written"] + [""] * (len(written) - 1), map(str, written), strict=True),
     ]
+
+
+def _score_rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
+    """What becomes of scores, if anything does."""
+    rows = []
+    if "score" in facts:
+        found = facts["score"]
+        words = f"{table.count(sum(a['size'] for a in found['arguments']))} argument words"
+        rows.append(("score", f"{found['name']}, {words}, {found['added_latency']} cycles added"))
+    if facts["configuration"]["block_list"]:
+        rows.append(("keys", "may be listed"))
+    return rows
 
 
 def to_json(value: object) -> str:

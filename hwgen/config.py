@@ -102,6 +102,8 @@ def parse_assignments(assignments: Iterable[str]) -> dict[str, object]:
         key, equals, text = word.partition("=")
         if not equals or not key or not text:
             raise ConfigError(f"expected key=value, not {word!r}")
+        if key in OPTIONAL:
+            raise ConfigError(f"{key} is no word; `hwgen generate` takes it as --{key.replace('_', '-')}")
         if text.lower() == "none":
             changes[key] = None
         else:

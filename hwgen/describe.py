@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from amaranth.hdl import Shape, ShapeCastable, ShapeLike
@@ -18,6 +18,7 @@ from hwgen.core import Core
 from hwgen.netlist import read_modules, walk
 from hwgen.params import Params
 from hwgen.part import Part
+from hwgen.scoremod.report import machine_facts
 from hwgen.softmax.lane import lane_latency
 from hwgen.softmax.output import output_latency
 
@@ -32,13 +33,17 @@ def module_name(top: str) -> str:
     return f"hwgen_{top}"
 
 
-def describe(params: Params, top: str, part: Part, verilog: str, preset: str) -> dict[str, Any]:
+def describe(
+    params: Params, top: str, part: Part, verilog: str, preset: str, score: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """Everything about `part`, the `top` whose text is `verilog`, as JSON holds it. The same part gives the same
     description.
 
-    Offsets and widths are in bits, latencies in cycles. `on_chip_bits` and `multipliers` are counted in the text.
+    Offsets and widths are in bits, latencies in cycles. `on_chip_bits` and `multipliers` are counted in the text. Only
+    a machine with a score program has a section `score`: what is given, or what the program says by itself.
     """
     modules, module = read_modules(verilog), module_name(top)
+    about_score = {} if params.score is None else {"score": dict(score or machine_facts(params))}
     return {
         "module": module,
         "preset": preset,
@@ -58,7 +63,7 @@ def describe(params: Params, top: str, part: Part, verilog: str, preset: str) ->
             "bytes": len(verilog.encode()),
             "sha256": hashlib.sha256(verilog.encode()).hexdigest(),
         },
-    }
+    } | about_score
 
 
 def ports(part: Part) -> list[dict[str, Any]]:
@@ -135,7 +140,10 @@ def widths(params: Params) -> dict[str, int]:
 
 
 def on_chip_bits(modules: dict[str, Any], top: str) -> dict[str, int]:
-    """Bits of memory by purpose; `other` is queues, row converters and the lanes' state. Nothing depends on lengths."""
+    """Bits of memory by purpose; `other` is queues, row converters and the lanes' state. Nothing depends on lengths.
+
+    Of a machine with a score program also `score_tables`, those at run time and constant ones, and `bias_buffers`.
+    """
     bits = Counter(dict.fromkeys(MEMORY_GROUPS, 0))
     for path, module in walk(modules, top):
         for memory in module.memories:
@@ -146,6 +154,10 @@ def on_chip_bits(modules: dict[str, Any], top: str) -> dict[str, int]:
 def _memory_group(path: tuple[str, ...]) -> str:
     """What a memory is for, by the instance it lies in."""
     where, *inside = _in_core(path) or ("",)
+    if {"datapath", "query_program"} & set(inside):
+        return "score_tables"
+    if where.startswith("lane_group_") and "biases" in inside:
+        return "bias_buffers"
     feeder = any(instance.startswith("feeder") for instance in inside)
     if where == "score_array":
         return "key_buffer" if feeder else "query_operands"

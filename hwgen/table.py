@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 
 def pairs(rows: Iterable[tuple[str, str]]) -> str:
@@ -30,6 +30,21 @@ def columns(header: Sequence[str], rows: Iterable[Sequence[str]], *, left: Seque
 def count(number: int) -> str:
     """Thousands apart: 41946 is 41,946."""
     return f"{number:,}"
+
+
+def counts(numbers: Mapping[str, int]) -> str:
+    """Those that are not zero: `fill 100, drain 1,240`; `never` if none is."""
+    return ", ".join(f"{name} {count(number)}" for name, number in numbers.items() if number) or "never"
+
+
+def equal_bits(compared: int, equal: int) -> str:
+    """How many bits agree: `all 1,024`, or `all but 3`."""
+    return f"all {count(compared)}" if equal == compared else f"all but {count(compared - equal)}"
+
+
+def met(target: bool | None) -> str:
+    """Whether a target was reached, if there was one."""
+    return {None: "-", True: "yes", False: "no"}[target]
 
 
 def rate(number: float) -> str:

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 import hwgen
 from hwgen import table
 from hwgen.presets import preset
+from hwgen.scoremod.block_list import BlockMask, create_block_mask
 from hwgen.sim.build import content_key
 
 TYPES = {"bf16": ml_dtypes.bfloat16, "fp16": np.float16, "fp32": np.float32}
@@ -32,10 +33,29 @@ PRESETS = ("tiny", "demo")
 MOST_SCORES = 60_000
 """Of one case, so that none takes much longer than the others."""
 
+COMBINATIONS = {
+    "window": ("bf16", {"window"}),
+    "capped window": ("fp16", {"softcap", "window"}),
+    "slopes": ("bf16", {"alibi_slopes", "offsets"}),
+    "mask": ("fp32", {"boolean attn_mask", "sink"}),
+    "bias": ("bf16", {"attn_mask", "dropout"}),
+    "dropped slopes": ("fp16", {"alibi_slopes", "dropout", "softcap"}),
+    "blocks": ("bf16", {"block_mask", "sink"}),
+    "pages": ("bf16", {"block_table", "window", "attn_mask"}),
+}
+"""What is done to scores together, and the type it is done with: each is a machine of its own, so that there are few.
+Contents, ranges and lengths are any."""
+
+SCORE_PRESET = "tiny"
+HEADS, BATCHES = 4, 2
+"""Query heads of cases with a number a head, batch entries of those with one a batch entry: sizes of tables belong to
+the machine, and so does the softcap."""
+SOFTCAP = 20.0
+
 
 @dataclass(frozen=True)
 class Case:
-    """A problem: shape (B, Hq, Hkv, L, S, E, F), type, masks."""
+    """A problem: shape (B, Hq, Hkv, L, S, E, F), type, masks, one of COMBINATIONS or nothing done to scores."""
 
     number: int
     preset: str
@@ -45,10 +65,17 @@ class Case:
     offset: int
     lengths: tuple[int, ...] | None
     scale: float | None
+    scores: str | None = None
 
     @classmethod
-    def of(cls, number: int, presets: Sequence[str] = PRESETS, dtypes: Sequence[str] = tuple(TYPES)) -> Case:
-        """The case of a number."""
+    def of(
+        cls,
+        number: int,
+        presets: Sequence[str] = PRESETS,
+        dtypes: Sequence[str] = tuple(TYPES),
+        combinations: Sequence[str] = tuple(COMBINATIONS),
+    ) -> Case:
+        """The case of a number. About half of them do something to scores, if there are combinations to choose from."""
         rng = np.random.default_rng(number)
         name, dtype = str(rng.choice(presets)), str(rng.choice(dtypes))
         config = preset(name)
@@ -64,7 +91,32 @@ class Case:
         lengths = tuple(int(n) for n in rng.integers(0, keys + 1, batches)) if rng.random() < 0.4 else None
         scale = None if rng.random() < 0.7 else float(rng.normal())
         shape = (batches, kv_heads * group, kv_heads, queries, keys, e, f)
-        return cls(number, name, dtype, shape, causal, offset, lengths, scale)
+        plain = cls(number, name, dtype, shape, causal, offset, lengths, scale)
+        if not combinations or rng.random() < 0.5:
+            return plain
+        return plain.with_scores(str(rng.choice(combinations)))
+
+    def with_scores(self, scores: str) -> Case:
+        """The same with something done to scores: shape and masks as far as the combination allows."""
+        dtype, options = COMBINATIONS[scores]
+        rng = np.random.default_rng([self.number, 2])
+        b, hq, hkv, queries, keys, e, f = self.shape
+        config = preset(SCORE_PRESET)
+        e, f = min(e, config.head_e), min(f, config.head_f)
+        if options & {"alibi_slopes", "sink"}:
+            hq, hkv = HEADS, int(rng.choice([1, 2, 4]))
+        b = BATCHES if "offsets" in options else b
+        if "block_table" in options:
+            page = int(rng.choice([1, 2, 5, 8, 16]))
+            keys = -(-keys // page) * page
+        queries = max(1, min(queries, MOST_SCORES // (b * hq * keys)))
+        # A window that hides nothing would be another machine: some query stands behind the first key.
+        offset = max(self.offset, 2 - queries) if "window" in options else self.offset
+        lengths = None if self.lengths is None else tuple(min(n, keys) for n in (self.lengths * b)[:b])
+        if "block_table" in options and lengths is None:
+            lengths = tuple(int(n) for n in rng.integers(0, keys + 1, b))
+        shape = (b, hq, hkv, queries, keys, e, f)
+        return Case(self.number, SCORE_PRESET, dtype, shape, self.causal, offset, lengths, self.scale, scores)
 
     def tensors(self) -> tuple[NDArray[Any], ...]:
         """q, k and v; in some cases rows of different sizes, or a few NaN and infinities."""
@@ -80,12 +132,89 @@ class Case:
             arrays.append(values.astype(TYPES[self.dtype]))
         return tuple(arrays)
 
-    def run(self) -> str | None:
-        """What differs, or None."""
+    def arguments(self) -> tuple[tuple[NDArray[Any], ...], dict[str, Any]]:
+        """What `hwgen.attention` is called with."""
         options: dict[str, Any] = {"scale": self.scale, "preset": self.preset, "return_lse": True}
         options |= {"is_causal": self.causal, "causal_offset": self.offset}
         options["kv_lengths"] = None if self.lengths is None else np.array(self.lengths)
         tensors = self.tensors()
+        if self.scores is not None:
+            rng = np.random.default_rng([self.number, 3])
+            for option in sorted(COMBINATIONS[self.scores][1]):
+                getattr(self, f"_{option.replace(' ', '_')}")(rng, options)
+            if "block_table" in options:
+                tensors = self._paged(rng, tensors, options)
+        return tensors, options
+
+    def _window(self, rng: np.random.Generator, options: dict[str, Any]) -> None:
+        queries, keys = self.shape[3:5]
+        right = int(rng.choice([-1, 0, rng.integers(0, keys + 1)]))
+        options["window"] = int(rng.integers(0, self.offset + queries - 1)), right
+
+    def _softcap(self, rng: np.random.Generator, options: dict[str, Any]) -> None:
+        options["softcap"] = SOFTCAP
+
+    def _alibi_slopes(self, rng: np.random.Generator, options: dict[str, Any]) -> None:
+        options["alibi_slopes"] = rng.uniform(-1, 1, HEADS) * 2.0 ** rng.integers(-8, 1)
+
+    def _offsets(self, rng: np.random.Generator, options: dict[str, Any]) -> None:
+        """Causal, at another place in every batch entry."""
+        queries, keys = self.shape[3:5]
+        choices = rng.permutation(np.arange(-queries, keys + 1))
+        options |= {"is_causal": False, "causal_offset": None, "causal": choices[:BATCHES]}
+
+    def _sizes(self, rng: np.random.Generator) -> tuple[int, ...]:
+        """Of a mask: (B, Hq, L, S), some of them 1."""
+        b, hq, _, queries, keys, _, _ = self.shape
+        return tuple(n if rng.random() < 0.7 else 1 for n in (b, hq, queries, keys))
+
+    def _boolean_attn_mask(self, rng: np.random.Generator, options: dict[str, Any]) -> None:
+        options["attn_mask"] = rng.random(self._sizes(rng)) < rng.choice([0.1, 0.5, 0.95])
+
+    def _attn_mask(self, rng: np.random.Generator, options: dict[str, Any]) -> None:
+        sizes = self._sizes(rng)
+        values = rng.standard_normal(sizes) * 2.0 ** rng.integers(-6, 4)
+        values[rng.random(sizes) < 0.1] = -np.inf
+        if self.number % 7 == 0:
+            values.flat[rng.integers(values.size)] = rng.choice([np.nan, np.inf])
+        options["attn_mask"] = values.astype(TYPES[self.dtype])
+
+    def _sink(self, rng: np.random.Generator, options: dict[str, Any]) -> None:
+        options["sink"] = rng.normal(size=HEADS) * 2.0 ** rng.integers(-2, 5)
+
+    def _dropout(self, rng: np.random.Generator, options: dict[str, Any]) -> None:
+        options |= {"dropout_p": float(rng.uniform(0.01, 0.99)), "dropout_seed": int(rng.integers(1 << 31))}
+
+    def _block_mask(self, rng: np.random.Generator, options: dict[str, Any]) -> None:
+        """Blocks of whole columns, so that a list says all of the mask."""
+        queries, keys = self.shape[3:5]
+        high, wide = preset(self.preset).cols * int(rng.integers(1, 9)), int(rng.integers(1, 33))
+        chosen = rng.random((-(-queries // high), -(-keys // wide))) < rng.choice([0.1, 0.5, 0.9])
+        options["block_mask"] = _blocks(chosen, queries, keys, high, wide)
+
+    def _block_table(self, rng: np.random.Generator, options: dict[str, Any]) -> None:
+        """Pages in any order, some of them of several batch entries or of none."""
+        b, keys = self.shape[0], self.shape[4]
+        page = int(rng.choice([n for n in (1, 2, 5, 8, 16) if keys % n == 0]))
+        pages = keys // page
+        options["block_table"] = rng.integers(0, int(rng.integers(1, b * pages + 2)), (b, pages))
+
+    def _paged(
+        self, rng: np.random.Generator, tensors: tuple[NDArray[Any], ...], options: dict[str, Any]
+    ) -> tuple[NDArray[Any], ...]:
+        """Keys and values cut in pages, as many as the table names."""
+        table = options["block_table"]
+        page = self.shape[4] // table.shape[1]
+        pools = []
+        for array in tensors[1:]:
+            b, heads, keys, size = array.shape
+            cut = array.reshape(b, heads, keys // page, page, size).swapaxes(1, 2).reshape(-1, heads, page, size)
+            pools.append(np.ascontiguousarray(np.resize(cut, (int(table.max()) + 1, heads, page, size))))
+        return tensors[0], *pools
+
+    def run(self) -> str | None:
+        """What differs, or None."""
+        tensors, options = self.arguments()
         got, want = (hwgen.attention(*tensors, backend=backend, **options) for backend in ("rtl", "bitexact"))
         for name, a, b in zip(("out", "lse"), got, want, strict=True):
             code = f"u{a.dtype.itemsize}"
@@ -93,6 +222,11 @@ class Case:
             if len(wrong):
                 return f"{name}{wrong[0].tolist()} and {len(wrong) - 1} more: {self}"
         return None
+
+
+def _blocks(chosen: NDArray[np.bool_], queries: int, keys: int, high: int, wide: int) -> BlockMask:
+    """The block mask that shows the chosen blocks of high x wide pairs wholly."""
+    return create_block_mask(lambda b, h, q, kv: chosen[q // high, kv // wide], None, None, queries, keys, (high, wide))
 
 
 def finished(file: Path, key: str) -> dict[int, str | None]:

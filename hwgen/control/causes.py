@@ -1,5 +1,6 @@
 """Why an array idles."""
 
+from collections.abc import Mapping
 from enum import IntEnum
 
 
@@ -28,6 +29,11 @@ class Cause(IntEnum):
     PAD = 7
     DRAIN = 8
     NO_JOB = 9
+
+
+def idle_cycles(counters: Mapping[str, int], array: str) -> dict[str, int]:
+    """Idle cycles of the `score` or `value` array by cause, from the counters by name."""
+    return {cause.name.lower(): counters[f"{array}_idle_{cause.name.lower()}"] for cause in Cause}
 
 
 CAUSE_BITS = 4

@@ -3,9 +3,11 @@
 `python -m hwgen.control.register_exports > docs/registers.md` writes that page.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 
 from hwgen.control.faults import Fault
+from hwgen.control.record import ARGUMENT_BYTES, HEADER_BYTES, record_bytes
 from hwgen.control.register_map import (
     COUNTER_BYTES,
     COUNTERS_BASE,
@@ -94,8 +96,29 @@ def constants(register: Register) -> Iterator[tuple[str, str]]:
         yield f"{name}_MASK", f"{field.mask:#0{digits}x}"
 
 
+def argument_constants(params: Params) -> Iterator[tuple[str, float]]:
+    """Name and number of what a program has to know to store the score program's parameters and tables; nothing if
+    there are none. Of each argument the byte OFFSET in the score record, the SIZE in words, and of a number r, which is
+    stored as the integer rint(r * FACTOR * 2^FRAC), the ends LOW and HIGH of that integer."""
+    if params.score is None or not params.argument_words:
+        return
+    yield "SCORE_RECORD_BYTES", record_bytes(params)
+    # A name is written in capitals unless that makes one of two.
+    capitals = Counter(a.name.upper() for a in params.score.arguments)
+    for a in params.score.arguments:
+        name = a.name.upper() if capitals[a.name.upper()] == 1 else a.name
+        offset = HEADER_BYTES + ARGUMENT_BYTES * params.score.argument_offset(a.name)
+        numbers = {"OFFSET": offset, "SIZE": a.size, "FRAC": a.frac, "FACTOR": a.factor, "LOW": a.low, "HIGH": a.high}
+        for what, number in numbers.items():
+            yield f"ARGUMENT_{name}_{what}", number
+
+
+ARGUMENTS = "Arguments of the score program: a number is stored as the integer rint(number * FACTOR * 2^FRAC)."
+
+
 def c_header(params: Params, declarations: str = "") -> str:
-    """Offsets in bytes, reset values, shifts and masks (in place) as macros, faults as an enumeration.
+    """Offsets in bytes, reset values, shifts and masks (in place) as macros, faults as an enumeration, and what a
+    driver has to know of the score program's arguments.
 
     `declarations` is C text that is put behind them.
     """
@@ -110,6 +133,11 @@ def c_header(params: Params, declarations: str = "") -> str:
         for name, number in constants(register):
             wide = name.endswith(("_MASK", "_RESET"))
             lines.append(f"#define HWGEN_{name} {number}{suffix if wide else 'u'}")
+    arguments = list(argument_constants(params))
+    lines += ["", f"/* {ARGUMENTS} */"] if arguments else []
+    for name, value in arguments:
+        unsigned = name.endswith(("_BYTES", "_OFFSET", "_SIZE"))
+        lines.append(f"#define HWGEN_{name} {f'{value}u' if unsigned else f'({value})'}")
     lines += ["", "/* Values of ERROR_CODE. */", "enum hwgen_fault {"]
     lines += [f"    HWGEN_FAULT_{fault.name} = {fault.value}, /* {text} */" for fault, text in fault_meanings()]
     lines += ["};", ""]
@@ -124,6 +152,8 @@ def python_module(params: Params) -> str:
     for register in register_map(params):
         lines += ["", f"# {plain(register.doc)}"]
         lines += [f"{name} = {number}" for name, number in constants(register)]
+    arguments = [f"{name} = {value}" for name, value in argument_constants(params)]
+    lines += ["", f"# {ARGUMENTS}", *arguments] if arguments else []
     lines += ["", "COUNTERS = {"]
     lines += [f'    "{name}": COUNTER_{name.upper()}_OFFSET,' for name in counter_names()]
     lines += ["}", "", "", "class Fault(IntEnum):", '    """Values of ERROR_CODE."""', ""]

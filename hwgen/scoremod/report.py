@@ -12,6 +12,7 @@ from typing import Any
 from golden.scoremod.program import Format, Program
 from hwgen import table
 from hwgen.config import did_you_mean
+from hwgen.control.record import ARGUMENT_BYTES, HEADER_BYTES, has_record, record_bytes
 from hwgen.errors import ScoreError
 from hwgen.params import Params
 from hwgen.scoremod.functions import CURVES
@@ -123,30 +124,67 @@ def schedules(params: Params) -> dict[str, Schedule]:
 
 
 def facts(name: str, preset: str, params: Params) -> dict[str, Any]:
-    """Everything about the machine's score program, as JSON holds it."""
+    """Everything about the machine's score program with its nodes, as JSON holds it."""
+    parts = schedules(params)
+    found = machine_facts(params)
+    found["parts"] = {part: found["parts"][part] | {"nodes": node_facts(parts[part])} for part in parts}
+    return {"score": name, "about": about(name), "preset": preset, "lanes": params.lanes} | found
+
+
+def machine_facts(params: Params) -> dict[str, Any]:
+    """What the machine's score program takes and gives, and what each of its parts costs.
+
+    record_bytes:  of the score record in memory that arguments are loaded from, 0 if there is none
+    bias:          whether the record names a bias
+    segmented:     whether only keys that a query of a block may see are visited
+    added_latency: cycles that a score takes longer to the softmax
+    """
     program = params.score
     assert program is not None
     parts = schedules(params)
-    outputs = {label: i for label, i in program.outputs}
     return {
-        "score": name,
-        "about": about(name),
-        "preset": preset,
-        "lanes": params.lanes,
-        "outputs": {label: str(program.nodes[i].format) for label, i in outputs.items()},
-        "arguments": [
-            {
-                "name": a.name,
-                "size": a.size,
-                "format": str(a.format),
-                "first_word": program.argument_offset(a.name),
-                "in": [part for part, found in parts.items() if a in found.graph.program.arguments],
-            }
-            for a in program.arguments
-        ],
+        "inputs": list(program.inputs),
+        "outputs": {label: str(program.nodes[i].format) for label, i in program.outputs},
+        "arguments": _argument_facts(program, parts),
+        "record_bytes": record_bytes(params) if has_record(params) else 0,
+        "bias": params.has_bias,
+        "segmented": params.segmented,
         "added_latency": pair_latency(params) - ScoreScale.LATENCY,
-        "parts": {part: part_facts(found) | {"nodes": node_facts(found)} for part, found in parts.items()},
+        "parts": {part: part_facts(found) for part, found in parts.items()},
     }
+
+
+def _argument_facts(program: Program, parts: Mapping[str, Schedule]) -> list[dict[str, Any]]:
+    """Parameters and tables: numbers r are stored as integers rint(r * factor * 2^frac) in low .. high, one a 32-bit
+    word from `first_word` of all words on, which is the byte `offset` of the score record."""
+    return [
+        {
+            "name": a.name,
+            "size": a.size,
+            "format": str(a.format),
+            "first_word": program.argument_offset(a.name),
+            "offset": HEADER_BYTES + ARGUMENT_BYTES * program.argument_offset(a.name),
+            "low": a.low,
+            "high": a.high,
+            "frac": a.frac,
+            "factor": a.factor,
+            "in": [part for part, found in parts.items() if a in found.graph.program.arguments],
+        }
+        for a in program.arguments
+    ]
+
+
+def description(name: str, found: Traced, params: Params) -> dict[str, Any]:
+    """The section `score` of a machine's description: what the machine's program was made of, where that is a file its
+    text, and of every argument the parameter or table whose numbers it holds, with the integers to begin with."""
+    path, colon, _ = name.rpartition(":")
+    facts = machine_facts(params)
+    names, codes = {id(source): own for own, source in found.sources.items()}, found.codes()
+    for argument in facts["arguments"]:
+        own = argument["name"]
+        argument |= {"of": names[id(found.origin[own])], "contents": codes[own].tolist()}
+    text = Path(path).read_text(encoding="utf-8") if colon else None
+    return {"name": name, "about": about(name), "text": text} | facts
 
 
 def text(found: Mapping[str, Any]) -> str:

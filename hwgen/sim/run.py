@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from golden.bitexact import Job
-from hwgen.control.causes import Cause
+from hwgen.control.causes import idle_cycles
 from hwgen.control.counters import counters_layout
 from hwgen.control.job import geometry, geometry_layout, job_layout
 from hwgen.errors import SimulationError
@@ -99,7 +99,7 @@ class RunResult:
 
     def idle(self, array: str) -> dict[str, int]:
         """Idle cycles of the `score` or `value` array by cause."""
-        return {cause.name.lower(): self.counters[f"{array}_idle_{cause.name.lower()}"] for cause in Cause}
+        return idle_cycles(self.counters, array)
 
 
 def cycle_limit(params: Params, jobs: Sequence[HeadJob], traffic: Traffic) -> int:

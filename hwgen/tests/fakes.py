@@ -11,6 +11,8 @@ import numpy as np
 
 from golden.bitexact import Result
 from golden.bitexact.numerics import REFERENCE_BITS
+from hwgen import backends
+from hwgen.backends import Answer, Task
 from hwgen.checked import Checked
 from hwgen.compare import compare, golden_results, measure_error
 from hwgen.control.causes import BUSY, Cause
@@ -20,6 +22,7 @@ from hwgen.inputs import Problem, make_problem, random_tensors
 from hwgen.params import Params
 from hwgen.part import Part
 from hwgen.presets import preset
+from hwgen.problem import bit_patterns
 from hwgen.sim.build import Build
 from hwgen.sim.run import HeadJob, HeadResult, RunResult, head_dimensions
 from hwgen.sim.system import SystemBuild
@@ -88,6 +91,7 @@ class FakeSimulator:
         self.built: dict[str, Any] = {}
         self.options: dict[str, Any] = {}
         self.jobs: Sequence[HeadJob] = ()
+        self.tasks: list[Task] = []
 
     def build_system(self, params: Params, **options: Any) -> SystemBuild:
         self.built = options
@@ -106,6 +110,17 @@ class FakeSimulator:
     def simulate(self, build: Build, jobs: Sequence[HeadJob]) -> RunResult:
         self.jobs = jobs
         return self._result(build.params)
+
+    def run_task(self, task: Task, lse: bool) -> Answer:
+        """In place of `run_rtl`; flips are of its only head."""
+        self.tasks.append(task)
+        out, natural, _ = backends.run_bitexact(task, lse)
+        result = agreeing([])
+        codes = bit_patterns(out).copy()
+        for _, _, index, bit in self.flips:
+            codes[0, 0][index] ^= 1 << bit
+        out = task.problem.numbers(codes)
+        return out, natural, result.counters | {"utilisation": 0.5, "seconds": result.seconds}
 
     def _result(self, params: Params) -> RunResult:
         result = agreeing(golden_results(self.jobs, params), head_dimensions(self.jobs))

@@ -16,13 +16,32 @@ import numpy as np
 import pytest
 
 from hwgen import cli, commands, doctor
+from hwgen.params import Params
 from hwgen.presets import PRESETS
+from hwgen.scoremod import report
 from hwgen.tests.fakes import arrays, emitted_once, empty_verilog
 
 ROOT = Path(cli.__file__).parent.parent
-VERBS = ("generate", "sim", "demo", "demo-minilm", "bench", "presets", "doctor")
+VERBS = ("generate", "sim", "score", "demo", "demo-minilm", "bench", "presets", "doctor")
 FILES = [f"tiny{ending}" for ending in (".h", ".json", ".v", "_registers.md", "_registers.py", "_registers.rdl")]
 SIM = ("sim", "--preset", "tiny")
+MINE = """
+from hwgen import scoremod
+
+slopes = scoremod.Table([0.5, 0.25], name="slopes")
+span = scoremod.Parameter("span", 100, 0, 1000)
+
+
+def tilted(score, b, h, q_idx, kv_idx):
+    return score - slopes[h] * scoremod.minimum(scoremod.maximum(q_idx - kv_idx, 0), 1023)
+
+
+def near(b, h, q_idx, kv_idx):
+    return q_idx - kv_idx < span
+
+
+both = scoremod.trace(tilted, near)
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -99,6 +118,50 @@ def test_generate_the_core(tmp_path: Path, capsys: pytest.CaptureFixture[str], m
     assert "tiny.h" not in capsys.readouterr().out
 
 
+def test_generate_with_a_score_function(no_emission: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """All that a driver has to know of its arguments."""
+    (tmp_path / "mine.py").write_text(MINE)
+    name, folder = f"{tmp_path / 'mine.py'}:both", tmp_path / "build"
+    words = ["generate", "--preset", "tiny", "--score", name, "-o", str(folder)]
+    assert cli.main(words) == 0
+    assert re.search(r"(?m)^score +.*mine.py:both, 3 argument words, \d+ cycles added$", capsys.readouterr().out)
+    assert sorted(path.name for path in folder.iterdir()) == FILES
+    facts = json.loads((folder / "tiny.json").read_text())
+    params = Params(PRESETS["tiny"].config)
+    traced = report.traced(name, params)
+    machine = report.machine(params, traced.program)
+    assert facts["configuration_hash"] == machine.config.hash()
+    score = facts["score"]
+    assert (score["name"], score["text"], score["inputs"]) == (name, MINE, list(traced.program.inputs))
+    assert (score["record_bytes"], score["bias"], score["segmented"]) == (64 + 3 * 4, False, True)
+    for argument in score["arguments"]:
+        numbers = traced.contents[argument["of"]].reshape(-1)
+        unit = argument["factor"] * 2 ** argument["frac"]
+        assert argument["contents"] == np.rint(numbers * unit).tolist()
+        assert all(argument["low"] <= code <= argument["high"] for code in argument["contents"])
+        first = argument["first_word"]
+        assert argument["contents"] == traced.words()[first : first + argument["size"]].tolist()
+    latencies = {part: score["parts"][part]["latency"] for part in ("query", "key", "lane")}
+    assert latencies == {part: found.latency for part, found in report.schedules(machine).items()}
+    header = (folder / "tiny.h").read_text()
+    (span,) = (a["offset"] for a in score["arguments"] if a["name"] == "span")
+    assert f"#define HWGEN_ARGUMENT_SPAN_OFFSET {span}u\n" in header and "HWGEN_ARGUMENT_SLOPES_FRAC" in header
+    # The core has no header, but the same program.
+    core = tmp_path / "core"
+    assert cli.main([*words[:-1], str(core), "--top", "core"]) == 0
+    assert json.loads((core / "tiny.json").read_text())["score"] == score
+
+
+def test_generate_with_lists(no_emission: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["generate", "--preset", "tiny", "--block-list", "-o", str(tmp_path)]) == 0
+    assert re.search(r"(?m)^keys +may be listed$", capsys.readouterr().out)
+    facts = json.loads((tmp_path / "tiny.json").read_text())
+    assert facts["configuration"]["block_list"] is True and "score" not in facts
+    # There is a score record for the list, but no argument in it.
+    header = (tmp_path / "tiny.h").read_text()
+    assert "struct hwgen_score_record" in header and "HWGEN_ARGUMENT" not in header
+
+
 def test_changed_parameters_keep_the_name(no_emission: None, tmp_path: Path) -> None:
     words = ["generate", "--preset", "tiny", "--set", "cols=4", "slots=2", "--set", "lanes=none", "-o", str(tmp_path)]
     assert cli.main(words) == 0
@@ -116,6 +179,8 @@ def test_changed_parameters_keep_the_name(no_emission: None, tmp_path: Path) -> 
         (("--preset", "dmeo"), "unknown preset 'dmeo'; did you mean 'demo'? allowed: "),
         (("--preset", "tiny", "--set", "head_e=10"), "head_e=10 must be a multiple of rows_e=4; the nearest is 8"),
         (("--preset", "tiny", "--set", "cols"), "expected key=value, not 'cols'"),
+        (("--preset", "tiny", "--set", "score=alibi"), "score is no word; `hwgen generate` takes it as --score"),
+        (("--preset", "tiny", "--set", "block_list=1"), "block_list is no word; `hwgen generate` takes it as --block"),
         (("--preset", "tiny", "--set", "cols=two"), "cols must be a whole number, not 'two'"),
         ((), "the following arguments are required: --preset"),
         (("--preset", "tiny", "--colour"), "unrecognized arguments: --colour"),
@@ -165,6 +230,7 @@ def test_pickle_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
         ((*SIM, "--latency", "1e3"), "argument --latency: expected a whole number 2 .. 65536, not '1e3'"),
         ((*SIM, "--seed", "-1"), "argument --seed: expected a whole number 0 .. 2147483647, not '-1'"),
         (("generate", "--preset", "tiny", "-o", "x", "--top", "array"), "argument --top: invalid choice: 'array'"),
+        (("generate", "--preset", "tiny", "-o", "x", "--score", "alibbi"), "unknown score function 'alibbi'; did you"),
         ((*SIM, "--key-length", "-1"), "the key length must lie in 0 .. 16"),
         ((*SIM, "--scale", "inf"), "scale must be finite"),
         ((*SIM, "--offset", "-3"), "the causal offset -3 has no effect without a causal mask"),

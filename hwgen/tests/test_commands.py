@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 
 from golden.formats import BF16
-from hwgen import bench, checked, cli, doctor
+from hwgen import backends, bench, bench_scores, checked, cli, doctor
 from hwgen.bench import RunCase
 from hwgen.errors import SimulationError
 from hwgen.sim import system
@@ -34,6 +35,7 @@ def simulator(monkeypatch: pytest.MonkeyPatch) -> FakeSimulator:
     monkeypatch.setattr(bench, "build", fake.build)
     monkeypatch.setattr(bench, "simulate", fake.simulate)
     monkeypatch.setattr(bench, "to_verilog", empty_verilog)
+    monkeypatch.setitem(backends.BACKENDS, "rtl", fake.run_task)
     return fake
 
 
@@ -168,13 +170,16 @@ def test_bench(
         replace(DECODE, name="again", target=0.5),
     )
     monkeypatch.setattr(bench, "QUICK", cases)
+    window, sparse = bench_scores.QUICK
+    monkeypatch.setattr(bench_scores, "QUICK", (replace(window, target=0.5), replace(sparse, target=0.51)))
     assert bench.run(file, True, bare=lambda build, jobs: (1000, 0.25)) == 0
     report = json.loads(file.read_text())
     facts = {case["name"]: case for case in report["cases"]}
     runs = [case.name for case in cases]
     speeds = ["speed_cocotb", "speed_bare", "speed_accelerator"]
     memory = [f"memory_{1 << n}" for n in (10, 12, 14, 16, 18, 20)]
-    assert list(facts) == [*runs, *speeds, "emit_tiny", "emit_demo", *memory]
+    scores = [window.name, sparse.name]
+    assert list(facts) == [*runs, *speeds, "emit_tiny", "emit_demo", *memory, *scores]
     assert facts["causal_48"]["utilisation"] == 3800 * 16 / (1000 * 16)
     assert [facts[name]["met"] for name in runs] == [True, False, False, True]
     assert facts["decode"]["shape"] == {"B": 1, "Hq": 4, "Hkv": 2, "L": 1, "S": 9, "E": 5, "F": 3}
@@ -185,15 +190,21 @@ def test_bench(
     assert facts["emit_tiny"]["modules"] == 1
     assert {facts[name]["on_chip_bits"] for name in memory} == {18 * 16}
     assert facts["memory_4096"]["score_rows_bits"] == 2 * 4 * 4096 * 16
+    assert [facts[name]["met"] for name in scores] == [True, False]
+    assert facts[sparse.name]["bits_equal"] == facts[sparse.name]["bits_compared"] == 32 * 8 * BF16.bits
+    assert facts[sparse.name]["idle"] == facts["causal_48"]["idle"]
+    assert (facts[sparse.name]["cycles"], facts[sparse.name]["bytes_read"]) == (1000, 8000)
     assert report["memory_latency"] == 100
     assert simulator.options["memory"] == MemoryTraits(latency=100)
     printed = capsys.readouterr().out
     assert "utilisation >= 3.9   no" in printed and "bus read >= 0.5  yes" in printed
+    assert re.search(r"sparse_32 .* >= 0\.51 +no +all 4,096  fill 100, wait_k 40, drain 100", printed)
     assert "4.00 k" in printed and "1,048,576" in printed and str(file) in printed
 
 
 def test_bench_asks_for_no_lse(simulator: FakeSimulator, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(bench, "QUICK", (HEADS,))
+    monkeypatch.setattr(bench_scores, "QUICK", ())
     file = tmp_path / "bench.json"
 
     def facts() -> dict[str, Any]:
@@ -207,3 +218,28 @@ def test_bench_asks_for_no_lse(simulator: FakeSimulator, monkeypatch: pytest.Mon
     with pytest.raises(SimulationError, match="first difference from the golden model: O at b=0 h=3 p=1 f=6"):
         bench.run(file, True, bare=lambda build, jobs: (1000, 0.25))
     assert facts()["bits_compared"] == facts()["bits_equal"] + 1
+
+
+def test_bench_of_scores(simulator: FakeSimulator, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each is a machine of its own, one with a program, one with lists; a wrong bit is found."""
+    facts = bench_scores.run_cases(bench_scores.QUICK)
+    bench_scores.require_equal(facts)
+    window, sparse = (task.params for task in simulator.tasks)
+    assert window.score is not None and not window.config.block_list
+    assert sparse.score is None and sparse.config.block_list
+    assert all(params.config.head_e == 8 for params in (window, sparse))
+    simulator.flips = [(0, "out", (9, 6), 15)]
+    wrong = bench_scores.run_cases(bench_scores.QUICK[1:])
+    assert wrong[0]["bits_compared"] == wrong[0]["bits_equal"] + 1
+    assert "all but 1 " in bench_scores.score_table(wrong)
+    with pytest.raises(SimulationError, match="sparse_32: first difference .*: O at b=0 h=0 p=9 f=6: got 0x"):
+        bench_scores.require_equal([*facts, *wrong])
+
+
+def test_score_cases_of_the_bench_say_what_they_ask_for() -> None:
+    """Their arguments make sense, and what a mask leaves is what its name says."""
+    cases = {case.name: case for case in bench_scores.FULL}
+    seen = cases["sparse_4096"].options(4096)["block_mask"]
+    assert seen.sparsity == 0.75
+    assert cases["window_256_4096"].options(4096) == {"window": (255, 0)}
+    assert all(case.target is not None and case.preset == "sim" for case in cases.values())

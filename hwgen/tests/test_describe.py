@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from dataclasses import asdict
 from functools import cache
 from typing import Any
 
+import numpy as np
 import pytest
 
 from hwgen import __version__
 from hwgen.describe import TOPS, describe, module_name
 from hwgen.memory.axi_ports import master_ports, slave_ports
 from hwgen.netlist import Memory, read_modules, walk
+from hwgen.params import Params
+from hwgen.scoremod import BiasTensor, Table, maximum, minimum, tanh, trace
+from hwgen.scoremod.report import machine_facts
 from hwgen.tests.fakes import TINY, emitted_once
 
 TEXT = """/* made up */
@@ -180,6 +185,58 @@ def test_multipliers(top: str) -> None:
     assert multipliers["value_array"] == c.rows_f * c.cols
     assert facts(top)["macs_per_cycle"] == multipliers["score_array"] + multipliers["value_array"]
     assert multipliers["total"] == sum(value for name, value in multipliers.items() if name != "total")
+
+
+@cache
+def with_program() -> tuple[Params, str, dict[str, Any]]:
+    """A core whose lanes look scores up and multiply them, with a bias; its Verilog and description."""
+    buckets, slopes = Table(np.arange(40) % 7, "buckets"), Table([0.5, 0.25, 0.125], "slopes")
+    tensor = BiasTensor(np.zeros((1, 1, 1, 1)))
+
+    def score_mod(score: Any, b: Any, h: Any, q: Any, kv: Any) -> Any:
+        return tanh(score) * slopes[h] + buckets[minimum(maximum(q - kv, 0), 39)] + tensor[b, h, q, kv]
+
+    params = Params(TINY.config.replace({"lanes": 2, "score": trace(score_mod, numerics=TINY.numerics).program}))
+    part = TOPS["core"](params)
+    verilog = emitted_once(part, "hwgen_core")
+    return params, verilog, describe(params, "core", part, verilog, "tiny")
+
+
+def test_a_score_program_is_described() -> None:
+    params, verilog, found = with_program()
+    assert found["score"] == machine_facts(params)
+    assert "score" not in facts("core")
+    assert "module pair_score" in verilog and "module pair_score" not in emitted("core")[0]
+    # JSON holds all of it.
+    assert json.loads(json.dumps(found, allow_nan=False))["score"]["bias"] is True
+    added = found["latencies"]["softmax_lane"] - facts("core")["latencies"]["softmax_lane"]
+    assert added == found["score"]["added_latency"] > 0
+    assert found["configuration_hash"] == params.config.hash() != facts("core")["configuration_hash"]
+
+
+def test_memories_of_a_score_program() -> None:
+    """Tables at run time and constant ones, in every lane or once; and elements of the bias."""
+    params, _, found = with_program()
+    bits, plain = found["on_chip_bits"], facts("core")["on_chip_bits"]
+    parts = found["score"]["parts"]
+    tables = {part: parts[part]["table_bits"] + parts[part]["rom_bits"] for part in parts}
+    assert parts["lane"]["table_bits"] > 0 < parts["lane"]["rom_bits"] and parts["query"]["table_bits"] > 0
+    assert bits["score_tables"] == params.lanes * tables["lane"] + tables["query"] + tables["key"]
+    assert bits["bias_buffers"] > 0
+    assert bits["total"] == sum(value for name, value in bits.items() if name != "total")
+    for name in ("query_operands", "accumulators_and_results", "key_buffer"):
+        assert bits[name] == plain[name]
+    assert not {"score_tables", "bias_buffers"} & set(plain)
+
+
+def test_multipliers_of_a_score_program() -> None:
+    params, _, found = with_program()
+    multipliers, plain = found["multipliers"], facts("core")["multipliers"]
+    for name in ("score_array", "value_array", "output_unit"):
+        assert multipliers[name] == plain[name]
+    # The bias is converted with one more.
+    of_lane = found["score"]["parts"]["lane"]["multipliers"] + 1
+    assert multipliers["softmax_lanes"] == params.lanes * (plain["softmax_lanes"] // TINY.lanes + of_lane)
 
 
 @both

@@ -6,17 +6,21 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from systemrdl import RDLCompiler
 from systemrdl.node import FieldNode
 from systemrdl.rdltypes import AccessType, OnReadType, OnWriteType
 
+from golden.bitexact.numerics import Numerics
 from hwgen.control.descriptor import DESCRIPTOR_BYTES, c_struct
 from hwgen.control.faults import Fault
+from hwgen.control.record import RecordHeader, pack_record
 from hwgen.control.register_exports import c_header, markdown, python_module, system_rdl
 from hwgen.control.register_map import COUNTERS_BASE, Access, counter_meanings, register_map
 from hwgen.params import Params
 from hwgen.presets import preset
+from hwgen.scoremod import Parameter, Table, trace
 from hwgen.tests.bench import tiny
 
 SIM = Params(preset("sim"))
@@ -72,6 +76,32 @@ def test_python_module(params: Params) -> None:
         (name, COUNTERS_BASE + 8 * i) for i, name in enumerate(counter_meanings())
     ]
     assert {fault.name: fault.value for fault in module["Fault"]} == {fault.name: fault.value for fault in Fault}
+
+
+def test_arguments_of_a_score_program(tmp_path: Path) -> None:
+    """A number encoded and put where the macros say is the word that the machine gets."""
+    slopes, other = Table([0.5, -0.25, 3.0], "slopes"), Table([4, -9], "Slopes")
+    span = Parameter("span", 100, -5, 1000)
+    traced = trace(lambda score, b, h, q, kv: score + slopes[h] * q + other[b] * span, numerics=Numerics())
+    params = tiny(score=traced.program)
+    record = pack_record(RecordHeader(), traced.words())
+    module: dict[str, Any] = {}
+    exec(compile(python_module(params), "registers.py", "exec"), module)
+    assert module["SCORE_RECORD_BYTES"] == len(record)
+    # Capitals alone would not tell the tables apart.
+    for name, source in {"ARGUMENT_slopes": slopes, "ARGUMENT_Slopes": other, "ARGUMENT_SPAN": span}.items():
+        offset, size, frac, factor, low, high = (
+            module[f"{name}_{what}"] for what in ("OFFSET", "SIZE", "FRAC", "FACTOR", "LOW", "HIGH")
+        )
+        codes = np.rint(source.values.reshape(-1) * factor * 2.0**frac)
+        assert codes.astype("<i4").tobytes() == record[offset : offset + 4 * size]
+        assert (low <= codes).all() and (codes <= high).all() and len(codes) == size
+    names = [name for name in module if name.startswith(("ARGUMENT_", "SCORE_RECORD_BYTES"))]
+    assert len(names) == 1 + 3 * 6
+    body = "\n".join(f'    printf("%.17g\\n", (double)HWGEN_{name});' for name in names)
+    printed = run_c(tmp_path, c_header(params, c_struct()), body)
+    assert [float(line) for line in printed] == [module[name] for name in names]
+    assert not any("ARGUMENT" in text for text in (c_header(SIM), python_module(SIM)))
 
 
 def rdl_access(field: FieldNode) -> Access:

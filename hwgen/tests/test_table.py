@@ -35,6 +35,13 @@ def test_rate(number: float, text: str) -> None:
     assert table.rate(number) == text
 
 
+def test_counts_and_verdicts() -> None:
+    assert table.counts({"fill": 1240, "pad": 0, "drain": 3}) == "fill 1,240, drain 3"
+    assert table.counts({"pad": 0}) == table.counts({}) == "never"
+    assert [table.equal_bits(2048, equal) for equal in (2048, 2045)] == ["all 2,048", "all but 3"]
+    assert [table.met(target) for target in (None, True, False)] == ["-", "yes", "no"]
+
+
 def test_json_numbers() -> None:
     assert [table.json_number(x) for x in (1.5, math.inf, -math.inf, math.nan)] == [1.5, "inf", "-inf", "nan"]
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from pathlib import Path
 
 import pytest
 
+import hwgen
+from hwgen.functional import make_task
+from hwgen.problem import Problem
 from rtl_tests import campaign
 from rtl_tests.campaign import Case
 
@@ -14,7 +18,13 @@ from rtl_tests.campaign import Case
 @pytest.mark.parametrize("number", range(8))
 def test_attention_of_the_accelerator_is_that_of_the_model(number: int) -> None:
     """Repeat with the number; `python -m rtl_tests.campaign` runs many more."""
-    assert Case.of(number, presets=("tiny",), dtypes=("bf16",)).run() is None
+    assert Case.of(number, presets=("tiny",), dtypes=("bf16",), combinations=()).run() is None
+
+
+@pytest.mark.parametrize("number", range(8))
+def test_attention_with_scores_changed_is_that_of_the_model(number: int) -> None:
+    """One of the machines, which has a list of segments, a window and a bias."""
+    assert Case.of(number, combinations=()).with_scores("pages").run() is None
 
 
 def test_cases_are_all_kinds() -> None:
@@ -29,7 +39,24 @@ def test_cases_are_all_kinds() -> None:
     }
     kinds |= {name: [name in (c.preset, c.dtype) for c in cases] for name in (*campaign.PRESETS, *campaign.TYPES)}
     assert {kind: sum(found) > 25 for kind, found in kinds.items()} == dict.fromkeys(kinds, True)
+    plain = sum(c.scores is None for c in cases)
+    assert 200 < plain < 300
+    kinds = {name: [c.scores == name for c in cases] for name in campaign.COMBINATIONS}
+    assert {kind: sum(found) > 15 for kind, found in kinds.items()} == dict.fromkeys(kinds, True)
     assert cases[17] == Case.of(17)
+
+
+def test_a_combination_is_one_machine() -> None:
+    """Whatever the numbers: those are loaded at run time."""
+    defaults = {name: p.default for name, p in inspect.signature(hwgen.attention).parameters.items()}
+    machines: dict[str, set[str]] = {}
+    for number in range(24):
+        for name in campaign.COMBINATIONS:
+            (q, k, v), options = Case.of(number, combinations=()).with_scores(name).arguments()
+            task = make_task(Problem.checked(q, k, v, defaults | options), options["preset"])
+            machines.setdefault(name, set()).add(task.params.config.hash())
+    assert {name: len(found) for name, found in machines.items()} == dict.fromkeys(campaign.COMBINATIONS, 1)
+    assert len(set.union(*machines.values())) == len(machines)
 
 
 def test_it_goes_on_where_it_stopped(
