@@ -30,6 +30,9 @@ OUTPUTS = ("score", "seen", "keep", "keep_factor", "keep_shift", "sink")
 KEEP_FRAC = 17
 """Fraction bits of `keep_factor`, which is at most 1."""
 
+MOST_KEEP_SHIFT = 63
+"""Largest `keep_shift`."""
+
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from hwgen.control.job import geometry_layout, job_layout
 from hwgen.control.tags import block_layout
 from hwgen.core import Core
 from hwgen.emit import to_verilog
-from hwgen.errors import SimulationError
+from hwgen.errors import ConfigError, SimulationError
 from hwgen.memory.convert import raw_beat
 from hwgen.params import LENGTH_BITS, Params
 from hwgen.softmax.output import lse_beat, output_beat
@@ -83,8 +83,12 @@ def control_file(params: Params) -> str:
 def build(params: Params, *, address_bits: int = 18, waves: bool = False, fast: bool = True) -> Build:
     """The simulator for a core, built unless it is in the cache.
 
-    `fast`: compile for speed rather than for a short build. Raises MissingTool or SimulationError.
+    `fast`: compile for speed rather than for a short build. Raises MissingTool, SimulationError, or ConfigError if the
+    core has inputs that the testbench knows nothing of: those of a score program or of segments.
     """
+    if params.score is not None or params.segmented:
+        what = "score programs" if params.score is not None else "lists of segments"
+        raise ConfigError(f"the testbench of the core alone has no {what}; simulate the accelerator instead")
 
     def sources(folder: Path) -> list[Path]:
         (folder / "hwgen_core.v").write_text(to_verilog(Core(params), "hwgen_core"))

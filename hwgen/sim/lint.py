@@ -11,8 +11,10 @@ from hwgen import doctor
 
 WAIVERS = {
     "CASEINCOMPLETE": "Amaranth writes a switch without a default where a signal keeps its value",
+    "CMPCONST": "a comparison with a limit may hold for every value of a narrow operand",
     "DECLFILENAME": "all modules are in one file",
     "PROCASSINIT": "registers have their reset value as their initial value too, for FPGAs",
+    "SYMRSVDWORD": "the port `interrupt` is a word of C++ libraries too, of which nothing is connected to it",
     "UNSIGNED": "a comparison with a limit may hold for every value of an unsigned operand",
     "UNUSEDSIGNAL": "each field of a structure has a name in the waves, whoever reads it",
     "WIDTHEXPAND": "operands of unequal width are extended by the language as Amaranth means it",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 import shutil
 import tempfile
@@ -28,6 +29,7 @@ from hwgen.sim.layout import Image
 from hwgen.timing import key_rows, reset_cycles
 
 TOP = "system"
+SHORT_BUILDS = "HWGEN_SHORT_BUILDS"
 ENTRY = "hwgen.sim.system_entry"
 TRAFFIC = ("read_bursts", "read_beats", "write_bursts", "write_beats", "open_reads", "open_writes")
 IDENTITY = ("MAGIC", "VERSION", "CONFIG_HASH")
@@ -152,12 +154,18 @@ class SystemResult:
                 raise SimulationError(f"the accelerator reported fault {fault.code.name} ({where})")
 
 
-def build_system(params: Params, *, memory_bits: int = 20, waves: bool = False, fast: bool = True) -> SystemBuild:
+def build_system(
+    params: Params, *, memory_bits: int = 20, waves: bool = False, fast: bool | None = None
+) -> SystemBuild:
     """The simulator for an accelerator with 2^memory_bits bytes of memory, built unless it is in the cache.
 
-    `fast`: compile for speed rather than for a short build. Raises ConfigError, MissingTool or SimulationError.
+    `fast`: compile for speed rather than for a short build; by default so unless the environment variable SHORT_BUILDS
+    is set. Raises ConfigError, MissingTool or SimulationError.
     """
     from hwgen.accelerator import Accelerator
+
+    if fast is None:
+        fast = not os.environ.get(SHORT_BUILDS)
 
     def sources(folder: Path) -> list[Path]:
         (folder / "hwgen_accelerator.v").write_text(to_verilog(Accelerator(params), "hwgen_accelerator"))

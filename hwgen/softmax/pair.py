@@ -3,7 +3,7 @@
 from amaranth.hdl import Module, Mux, Signal, signed, unsigned
 from amaranth.lib.wiring import In, Out
 
-from golden.scoremod.program import KEEP_FRAC
+from golden.scoremod.program import KEEP_FRAC, MOST_KEEP_SHIFT
 from hwgen.params import Params
 from hwgen.part import Part, place
 from hwgen.pipeline import delayed
@@ -12,9 +12,6 @@ from hwgen.scoremod.lower import Datapath
 from hwgen.scoremod.schedule import schedule
 from hwgen.softmax.bias_convert import BiasConvert
 from hwgen.softmax.scale import ScoreScale
-
-KEEP_SHIFT_BITS = 6
-"""Width of `keep_shift`."""
 
 
 def arrivals(params: Params) -> tuple[tuple[str, int], ...]:
@@ -28,7 +25,8 @@ def pair_latency(params: Params) -> int:
     """Cycles from a lane's input register to the score that the exponent unit gets."""
     if params.score is None:
         return ScoreScale.LATENCY
-    return schedule(params.partition.lane, arrivals(params)).latency
+    # A program that does not look at the score could be done sooner, but whether the score was clamped could not.
+    return max(schedule(params.partition.lane, arrivals(params)).latency, ScoreScale.LATENCY)
 
 
 class PairScore(Part):
@@ -64,7 +62,7 @@ class PairScore(Part):
                 "saturated": Out(1),
                 "pair": Out(1),
                 "keep_factor": Out(unsigned(KEEP_FRAC + 1)),
-                "keep_shift": Out(unsigned(KEEP_SHIFT_BITS)),
+                "keep_shift": Out(unsigned(MOST_KEEP_SHIFT.bit_length())),
             }
         )
 
@@ -74,10 +72,11 @@ class PairScore(Part):
         part = p.partition.lane
         path = Datapath(part, arrivals(p), p.partition.places(part))
         place(m, "datapath", path)
-        late = path.latency
+        late = pair_latency(p)
         m.d.comb += path.argument.eq(self.argument)
         bias_poison = self._inputs(m, path, late)
-        outputs = {name: getattr(path.outputs, name) for name, _ in part.outputs}
+        wait = late - path.latency
+        outputs = {name: delayed(m, getattr(path.outputs, name), wait, name) for name, _ in part.outputs}
         shown = delayed(m, self.seen_in, late, "shown")
         poison = delayed(m, self.poison_in, late, "poison")
         clamped = delayed(m, self.clamped, late - ScoreScale.LATENCY, "clamped")

@@ -16,6 +16,7 @@ from hwgen.core import Core
 from hwgen.params import Params
 from hwgen.tests.bench import run, sender, tiny
 from hwgen.tests.jobs import Fields, blocks, job
+from hwgen.tests.pairs import PROGRAMS
 from hwgen.timing import resident_rows, value_latency
 
 THREE_FOLDS = tiny(rows_e=2, rows_f=4, cols=1, slots=2, head_e=6, head_f=8)
@@ -24,6 +25,7 @@ SHAPES = [
     pytest.param(tiny(), (8, 8), id="4x2"),
     pytest.param(THREE_FOLDS, (6, 8), id="2x1-three-folds"),
     pytest.param(THREE_FOLDS, (3, 7), id="2x1-two-folds"),
+    pytest.param(tiny(score=PROGRAMS["dropout"]), (8, 8), id="4x2-program"),
 ]
 REST = 5
 

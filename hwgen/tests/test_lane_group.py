@@ -13,6 +13,7 @@ from hwgen.softmax.fold_sum import FoldSum
 from hwgen.softmax.group import LaneGroup
 from hwgen.softmax.lane import lane_latency
 from hwgen.tests.bench import clocked, tiny
+from hwgen.tests.pairs import PROGRAMS
 
 SCALE = ScaleCode(700_001, -14)
 
@@ -20,6 +21,8 @@ SHAPES = [
     pytest.param(tiny(), id="two-columns-two-folds"),
     pytest.param(tiny(cols=3, lanes=1, head_e=4), id="three-columns-one-fold"),
     pytest.param(tiny(cols=2, lanes=2, head_e=12, rows_e=4), id="one-column-three-folds"),
+    # Which leaves the scores of keys as they are.
+    pytest.param(tiny(score=PROGRAMS["sink"]), id="program"),
 ]
 
 

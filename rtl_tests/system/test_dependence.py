@@ -25,7 +25,16 @@ EXCEPTIONS = {"golden/data/extract_minilm.py": {"safetensors", "tokenizers"}}
 """Packages that golden may import besides the standard library: anywhere, in its tests, in single files (which run only
 where the package happens to be)."""
 
-HARDWARE = ("hwgen/array", "hwgen/softmax", "hwgen/memory", "hwgen/control", "hwgen/core.py")
+HARDWARE = (
+    "hwgen/array",
+    "hwgen/softmax",
+    "hwgen/memory",
+    "hwgen/control",
+    "hwgen/core.py",
+    *(f"hwgen/scoremod/{name}.py" for name in ("functions", "layout", "lower", "schedule")),
+)
+TABLES = ("CURVE_FRAC", "EXP2_SEGMENTS", "FUNCTION_FRAC", "SLOPE_FRAC", "TANH_LIMIT", "TANH_SEGMENTS", "Parabola")
+TABLES += ("exp2_parabolas", "rest_bits", "tanh_parabolas")
 SHARED = (
     "golden.bitexact.numerics",
     "golden.bitexact.exp2.chords",
@@ -33,9 +42,10 @@ SHARED = (
     "golden.scoremod.program",
     "golden.scoremod.bias.LOG2E_CODE",
     "golden.scoremod.bias.LOG2E_FRAC",
+    *(f"golden.scoremod.functions.{name}" for name in TABLES),
 )
 """What the hardware may know of golden: widths and limits, the exponential's table, the float formats, graphs of score
-programs (but not how they are evaluated), the constant log2(e)."""
+programs (but not how they are evaluated), the constant log2(e), the tables of the programs' functions."""
 
 
 def imported(path: PurePosixPath, source: str) -> Iterator[str]:
@@ -97,8 +107,9 @@ def test_everything_is_looked_at() -> None:
     assert ("hwgen/softmax/exp2.py", "golden.bitexact.exp2.chords") in names
     rooms = {path.partition("/")[0] for path, _ in names}
     assert rooms >= {"golden", "hwgen", "rtl_tests"}
+    ours = {path for path, name in names if name.startswith(("hwgen.", "golden."))}
     for place in HARDWARE:
-        assert any(within(path, (place,), "/") and name.startswith("hwgen.") for path, name in names), place
+        assert any(within(path, (place,), "/") for path in ours), place
     # An exception that nobody needs any more has to go.
     for path, packages in EXCEPTIONS.items():
         assert packages <= {name.partition(".")[0] for file, name in names if file == path}
@@ -130,6 +141,17 @@ PLANTED = [
             "from golden.bitexact.exp2 import *",
         )
     ),
+    *(
+        (f"hwgen/scoremod/{name}.py", source, "the hardware must not see golden's arithmetic")
+        for name in ("functions", "layout", "lower", "schedule")
+        for source in (
+            "from golden.scoremod import evaluate",
+            "from golden.scoremod.evaluate import apply",
+            "from golden.scoremod.functions import tanh_codes",
+            "from golden.scoremod.functions import *",
+            "from golden.scoremod.bias import bias_codes",
+        )
+    ),
 ]
 
 ALLOWED = [
@@ -139,6 +161,8 @@ ALLOWED = [
     ("hwgen/a.py", "import amaranth\nfrom golden.bitexact.attention import attend"),
     ("hwgen/softmax/a.py", "from golden.bitexact.exp2 import chords\nfrom golden.bitexact import numerics"),
     ("hwgen/array/a.py", "from golden.formats import fields\nfrom .. import params\nimport numpy"),
+    ("hwgen/scoremod/functions.py", "from golden.scoremod.functions import tanh_parabolas, FUNCTION_FRAC"),
+    ("hwgen/scoremod/trace.py", "from golden.scoremod import evaluate"),
     ("boards/a.py", "import hwgen.params"),
     ("rtl_tests/a.py", "import cocotb\nfrom golden.bitexact import attend\nfrom hwgen.core import Core"),
 ]
