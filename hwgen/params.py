@@ -9,7 +9,7 @@ from amaranth.utils import ceil_log2
 
 from golden.bitexact.numerics import EXPONENT_BITS, Numerics
 from golden.formats import FloatFormat
-from golden.scoremod.program import Program
+from golden.scoremod.program import KEEP_FRAC, MOST_KEEP_SHIFT, Program
 from hwgen.config import Config
 from hwgen.errors import ConfigError
 from hwgen.scoremod.bounds import Bounds, bounds
@@ -73,11 +73,7 @@ class Params:
         self._check_divides("out_beat", "rows_f")
         self._check_lanes()
         self._check_bus()
-        if self.argument_words > MOST_ARGUMENT_WORDS:
-            raise ConfigError(
-                f"the score program's tables and parameters have {self.argument_words} numbers; at most "
-                f"{MOST_ARGUMENT_WORDS} are kept on the chip, and a bias from memory may have any number"
-            )
+        self._check_score()
         if c.buffer_rows < 2:
             raise ConfigError(f"buffer_rows must be at least 2, not {c.buffer_rows!r}")
         try:
@@ -109,6 +105,21 @@ class Params:
             raise ConfigError(f"burst_beats must be a power of two in {limits}, not {c.burst_beats!r}")
         if c.queue_beats < 2 * c.burst_beats:
             raise ConfigError(f"queue_beats must hold two bursts, {2 * c.burst_beats}, not {c.queue_beats!r}")
+
+    def _check_score(self) -> None:
+        if self.score is None:
+            return
+        if self.argument_words > MOST_ARGUMENT_WORDS:
+            raise ConfigError(
+                f"the score program's tables and parameters have {self.argument_words} numbers; at most "
+                f"{MOST_ARGUMENT_WORDS} are kept on the chip, and a bias from memory may have any number"
+            )
+        limits = {"seen": 1, "keep": 1, "keep_factor": 1 << KEEP_FRAC, "keep_shift": MOST_KEEP_SHIFT}
+        for name, i in self.score.outputs:
+            form = self.score.nodes[i].format
+            if name in limits and not 0 <= form.low <= form.high <= limits[name]:
+                span = f"0 .. {limits[name]}, not {form.low} .. {form.high}"
+                raise ConfigError(f"the score program's {name} must lie in {span}")
 
     @cached_property
     def numerics(self) -> Numerics:

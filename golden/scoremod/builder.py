@@ -12,9 +12,7 @@ from golden.scoremod.functions import FUNCTION_FRAC
 from golden.scoremod.program import (
     ARGUMENT_BITS,
     BOOLEAN,
-    KEEP_FRAC,
     MAX_BITS,
-    MOST_KEEP_SHIFT,
     OUTPUTS,
     Argument,
     Format,
@@ -282,14 +280,11 @@ class Builder:
 
     def program(self, outputs: Mapping[str, int]) -> Program:
         """The program of the named outputs, scores among them rounded to the fraction of scores. Raises ProgramError if
-        a sink depends on a score or a key, or an output cannot be what it is called."""
+        a sink depends on a score or a key."""
         frac = self.numerics.score_frac
         outputs = {name: self.quantise(i, frac) if name in ("score", "sink") else i for name, i in outputs.items()}
         whole = Program(tuple(self.nodes), tuple(outputs.items()), tuple(self.arguments.values()))
         assert set(outputs) <= set(OUTPUTS)
-        for name, most in (("seen", 1), ("keep", 1), ("keep_factor", 1 << KEEP_FRAC), ("keep_shift", MOST_KEEP_SHIFT)):
-            if name in outputs and not 0 <= self.format(outputs[name]).low <= self.format(outputs[name]).high <= most:
-                raise ProgramError(f"{name} must lie in 0 .. {most}")
         if "sink" in outputs and not whole.dependences()[outputs["sink"]] <= {"b", "h", "q"}:
             raise ProgramError("a sink may depend on b, h and q only")
         return extract(whole, outputs.items())

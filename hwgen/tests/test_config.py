@@ -12,6 +12,7 @@ import pytest
 
 import hwgen
 from golden.bitexact.numerics import Numerics
+from golden.scoremod import Builder
 from hwgen.config import Config, did_you_mean, parse_assignments
 from hwgen.errors import ConfigError, HwgenError
 from hwgen.params import LENGTH_BITS, LIMITS, Params
@@ -217,3 +218,11 @@ def test_a_score_program_with_too_many_numbers_is_refused() -> None:
             continue
         with pytest.raises(ConfigError, match=r"have 65537 numbers; at most 65536 are kept on the chip"):
             Params(Config(score=score))
+
+
+@pytest.mark.parametrize(("name", "code"), [("seen", 2), ("keep", -1), ("keep_factor", 131073), ("keep_shift", 64)])
+def test_outputs_that_cannot_be_what_they_are_called(name: str, code: int) -> None:
+    builder = Builder(Numerics())
+    with pytest.raises(ConfigError, match=rf"{name} must lie in 0 \.\. \d+, not {code} \.\. {code}"):
+        Params(Config(score=builder.program({name: builder.constant(code)})))
+    Params(Config(score=builder.program({name: builder.constant(max(code - 1, 0))})))
