@@ -21,12 +21,6 @@ def test_attention_of_the_accelerator_is_that_of_the_model(number: int) -> None:
     assert Case.of(number, presets=("tiny",), dtypes=("bf16",), combinations=()).run() is None
 
 
-@pytest.mark.parametrize("number", range(8))
-def test_attention_with_scores_changed_is_that_of_the_model(number: int) -> None:
-    """One of the machines, which has a list of segments, a window and a bias."""
-    assert Case.of(number, combinations=()).with_scores("pages").run() is None
-
-
 def test_cases_are_all_kinds() -> None:
     cases = [Case.of(number) for number in range(500)]
     kinds = {
