@@ -222,7 +222,7 @@ class Params:
 
     @property
     def has_key_score(self) -> bool:
-        """A part of the score program runs once a key."""
+        """A part of the score program runs once a visit."""
         return self.score is not None and bool(self.partition.key.outputs)
 
     @property

@@ -1,4 +1,4 @@
-"""Which part of a score program runs where: once a query, once a key, or once a pair in every lane.
+"""Which part of a score program runs where: once a query, once a visit, or once a pair in every lane.
 
 What depends on the query alone is computed while its row is loaded, what depends on the key alone while its row is
 issued; both results travel with the data. Only what needs both, or the score, stands in the lanes.

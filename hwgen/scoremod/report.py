@@ -22,7 +22,7 @@ from hwgen.scoremod.trace import Traced, trace
 from hwgen.softmax.pair import arrivals, pair_latency
 from hwgen.softmax.scale import ScoreScale
 
-PARTS = {"query": "once a query", "key": "once a key", "lane": "once a pair, in every lane"}
+PARTS = {"query": "once a query", "key": "once a visit", "lane": "once a pair, in every lane"}
 """The parts of a program (see `hwgen.scoremod.partition`) and when they are computed."""
 
 

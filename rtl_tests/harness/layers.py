@@ -71,13 +71,13 @@ class Layer:
     def pairs(self) -> int:
         """Allowed (query, key) pairs of all heads."""
         if self.score is not None:
-            return sum(int(seen_pairs(q, k, job, self.score.params.numerics).sum()) for q, k, job in self._heads())
+            return sum(int(seen_pairs(q, k, job, self.score.params.numerics).sum()) for q, k, job in self.heads())
         b, hq, length, _ = self.q.shape
         keys = np.broadcast_to(self.k.shape[2] if self.lengths is None else self.lengths, (b,))[:, None]
         limit = np.arange(length) + self.offset + 1 if self.causal else np.full(length, self.k.shape[2])
         return hq * int(np.clip(limit, 0, keys).sum())
 
-    def _heads(self) -> Iterator[tuple[CodeArray, CodeArray, bitexact.Job]]:
+    def heads(self) -> Iterator[tuple[CodeArray, CodeArray, bitexact.Job]]:
         """Of every head its queries, its keys and the job of a score program."""
         assert self.score is not None
         program, numerics = self.score.params.score, self.score.params.numerics

@@ -148,7 +148,7 @@ def score_layer(rng: np.random.Generator, name: str, largest: int = 20, **known:
     if not core.config.block_list or rng.random() < 0.2:
         return changed
     seen = np.zeros((*base.q.shape[:3], base.k.shape[2]), dtype=bool)
-    for at, (q, k, job) in zip(np.ndindex(seen.shape[:2]), changed._heads(), strict=True):
+    for at, (q, k, job) in zip(np.ndindex(seen.shape[:2]), changed.heads(), strict=True):
         mask = bitexact.seen_pairs(q, k, job, core.numerics)
         seen[at][:, : mask.shape[1]] = mask
     # What the program hides may be shown: it is hidden then.
