@@ -91,8 +91,7 @@ class Accelerator(Part):
         self._fetch = SegmentFetch(p) if p.segmented else FetchFork(p)
         heads = {"q": (c.rows_e, c.head_e), "k": (c.rows_e, c.head_e), "v": (c.rows_f, c.head_f)}
         # Rows of keys and values are sought where they come as segments.
-        sought = ("k", "v") if p.segmented else ()
-        self._readers = {name: RowReader(p, *shape, *[True] * (name in sought)) for name, shape in heads.items()}
+        self._readers = {name: RowReader(p, *shape, p.segmented and name != "q") for name, shape in heads.items()}
         self._writers = {
             "o": RowWriter(p, p.output.bits, c.out_beat, c.head_f),
             "lse": RowWriter(p, LSE_ELEMENT_BITS, LSE_BEAT, LSE_BEAT),

@@ -49,7 +49,7 @@ class Builder:
     def is_constant(self, i: int) -> bool:
         return self.nodes[i].op == "constant"
 
-    def _node(self, node: Node) -> int:
+    def node(self, node: Node) -> int:
         """An equal node that is there, a constant if all operands are constants, or a new node."""
         if node.format.width > MAX_BITS:
             raise ProgramError(f"{node.op} needs {node.format.width} bits; at most {MAX_BITS} are supported")
@@ -66,16 +66,16 @@ class Builder:
 
     def input(self, name: str) -> int:
         """`score`, `bias`, `hidden`, or an index b, h, q, kv."""
-        return self._node(Node("input", input_format(name, self.numerics), name=name))
+        return self.node(Node("input", input_format(name, self.numerics), name=name))
 
     def constant(self, code: int, frac: int = 0) -> int:
         """`code * 2^-frac`, with as few fraction bits as that takes."""
         while frac > 0 and code % 2 == 0:
             code, frac = code // 2, frac - 1
-        return self._node(Node("constant", Format(code, code, frac), number=code))
+        return self.node(Node("constant", Format(code, code, frac), number=code))
 
     def boolean(self, value: bool) -> int:
-        return self._node(Node("constant", BOOLEAN, number=int(value)))
+        return self.node(Node("constant", BOOLEAN, number=int(value)))
 
     def argument(self, argument: Argument) -> None:
         """Make a parameter or table known. Raises ProgramError if another one has its name or it is too wide."""
@@ -87,12 +87,12 @@ class Builder:
 
     def parameter(self, argument: Argument) -> int:
         self.argument(argument)
-        return self._node(Node("parameter", argument.format, name=argument.name))
+        return self.node(Node("parameter", argument.format, name=argument.name))
 
     def table(self, argument: Argument, index: int) -> int:
         """The entry at an index, which is clamped to the table."""
         self.argument(argument)
-        return self._node(Node("table", argument.format, (index,), name=argument.name))
+        return self.node(Node("table", argument.format, (index,), name=argument.name))
 
     # Arithmetic
 
@@ -102,26 +102,26 @@ class Builder:
             if self.is_constant(x) and self.nodes[x].number == 0:
                 return y
         f, g = self.format(a), self.format(b)
-        return self._node(Node("add", Format(f.low + g.low, f.high + g.high, f.frac), (min(a, b), max(a, b))))
+        return self.node(Node("add", Format(f.low + g.low, f.high + g.high, f.frac), (min(a, b), max(a, b))))
 
     def subtract(self, a: int, b: int) -> int:
         a, b = self.aligned(a, b)
         if self.is_constant(b) and self.nodes[b].number == 0:
             return a
         f, g = self.format(a), self.format(b)
-        return self._node(Node("subtract", Format(f.low - g.high, f.high - g.low, f.frac), (a, b)))
+        return self.node(Node("subtract", Format(f.low - g.high, f.high - g.low, f.frac), (a, b)))
 
     def negate(self, a: int) -> int:
         if self.nodes[a].op == "negate":
             return self.nodes[a].args[0]
         f = self.format(a)
-        return self._node(Node("negate", Format(-f.high, -f.low, f.frac), (a,)))
+        return self.node(Node("negate", Format(-f.high, -f.low, f.frac), (a,)))
 
     def absolute(self, a: int) -> int:
         f = self.format(a)
         if f.low >= 0:
             return a
-        return self._node(Node("absolute", Format(0, max(f.high, -f.low), f.frac), (a,)))
+        return self.node(Node("absolute", Format(0, max(f.high, -f.low), f.frac), (a,)))
 
     def minimum(self, a: int, b: int) -> int:
         a, b = self.aligned(a, b)
@@ -131,7 +131,7 @@ class Builder:
         if g.high <= f.low:
             return b
         kept = Format(min(f.low, g.low), min(f.high, g.high), f.frac)
-        return self._node(Node("minimum", kept, (min(a, b), max(a, b))))
+        return self.node(Node("minimum", kept, (min(a, b), max(a, b))))
 
     def maximum(self, a: int, b: int) -> int:
         a, b = self.aligned(a, b)
@@ -141,7 +141,7 @@ class Builder:
         if g.low >= f.high:
             return b
         kept = Format(max(f.low, g.low), max(f.high, g.high), f.frac)
-        return self._node(Node("maximum", kept, (min(a, b), max(a, b))))
+        return self.node(Node("maximum", kept, (min(a, b), max(a, b))))
 
     def multiply(self, a: int, b: int) -> int:
         """The exact product, with the fraction bits of both."""
@@ -151,7 +151,7 @@ class Builder:
         f, g = self.format(a), self.format(b)
         ends = [x * y for x in (f.low, f.high) for y in (g.low, g.high)]
         product = Format(min(ends), max(ends), f.frac + g.frac)
-        return self._node(Node("multiply", product, (min(a, b), max(a, b))))
+        return self.node(Node("multiply", product, (min(a, b), max(a, b))))
 
     def quantise(self, a: int, frac: int) -> int:
         """With another number of fraction bits, rounded to nearest, half up."""
@@ -160,10 +160,10 @@ class Builder:
         if change == 0:
             return a
         if change > 0:
-            return self._node(Node("left", Format(f.low << change, f.high << change, frac), (a,), change))
+            return self.node(Node("left", Format(f.low << change, f.high << change, frac), (a,), change))
         half = 1 << (-change - 1)
         kept = Format((f.low + half) >> -change, (f.high + half) >> -change, frac)
-        return self._node(Node("round", kept, (a,), -change))
+        return self.node(Node("round", kept, (a,), -change))
 
     def aligned(self, a: int, b: int) -> tuple[int, int]:
         frac = max(self.format(a).frac, self.format(b).frac)
@@ -175,26 +175,26 @@ class Builder:
         if f.low >= low and f.high <= high:
             return a
         kept = Format(min(max(f.low, low), high), max(min(f.high, high), low), f.frac)
-        return self._node(Node("clamp", kept, (a,)))
+        return self.node(Node("clamp", kept, (a,)))
 
     # Integers
 
     def left(self, a: int, bits: int) -> int:
         """`a << bits` of an integer."""
         f = self.format(a)
-        return a if bits == 0 else self._node(Node("left", Format(f.low << bits, f.high << bits, f.frac), (a,), bits))
+        return a if bits == 0 else self.node(Node("left", Format(f.low << bits, f.high << bits, f.frac), (a,), bits))
 
     def right(self, a: int, bits: int) -> int:
         """`a >> bits`, the floor of `a / 2^bits`."""
         f = self.format(a)
-        return a if bits == 0 else self._node(Node("right", Format(f.low >> bits, f.high >> bits, f.frac), (a,), bits))
+        return a if bits == 0 else self.node(Node("right", Format(f.low >> bits, f.high >> bits, f.frac), (a,), bits))
 
     def low(self, a: int, bits: int) -> int:
         """The lowest bits as a number that is not negative: `a` modulo `2^bits`."""
         f = self.format(a)
         if f.low >= 0 and f.high < 1 << bits:
             return a
-        return self._node(Node("low", unsigned_format(bits), (a,), bits))
+        return self.node(Node("low", unsigned_format(bits), (a,), bits))
 
     # Conditions
 
@@ -203,21 +203,21 @@ class Builder:
         f, g = self.format(a), self.format(b)
         if f.high < g.low or f.low >= g.high:
             return self.boolean(f.high < g.low)
-        return self._node(Node("less", BOOLEAN, (a, b)))
+        return self.node(Node("less", BOOLEAN, (a, b)))
 
     def less_equal(self, a: int, b: int) -> int:
         a, b = self.aligned(a, b)
         f, g = self.format(a), self.format(b)
         if f.high <= g.low or f.low > g.high:
             return self.boolean(f.high <= g.low)
-        return self._node(Node("less_equal", BOOLEAN, (a, b)))
+        return self.node(Node("less_equal", BOOLEAN, (a, b)))
 
     def equal(self, a: int, b: int) -> int:
         a, b = self.aligned(a, b)
         f, g = self.format(a), self.format(b)
         if f.high < g.low or f.low > g.high:
             return self.boolean(False)
-        return self._node(Node("equal", BOOLEAN, (min(a, b), max(a, b))))
+        return self.node(Node("equal", BOOLEAN, (min(a, b), max(a, b))))
 
     def both(self, a: int, b: int) -> int:
         """and, bit by bit of numbers that are not negative."""
@@ -240,13 +240,13 @@ class Builder:
     def _bitwise(self, op: str, a: int, b: int) -> int:
         f, g = self.format(a), self.format(b)
         result = BOOLEAN if f.boolean and g.boolean else unsigned_format(max(f.width, g.width))
-        return self._node(Node(op, result, (min(a, b), max(a, b))))
+        return self.node(Node(op, result, (min(a, b), max(a, b))))
 
     def invert(self, a: int) -> int:
         """not."""
         if self.nodes[a].op == "not":
             return self.nodes[a].args[0]
-        return self._node(Node("not", BOOLEAN, (a,)))
+        return self.node(Node("not", BOOLEAN, (a,)))
 
     def select(self, condition: int, a: int, b: int) -> int:
         if self.is_constant(condition):
@@ -255,17 +255,17 @@ class Builder:
             return a
         f, g = self.format(a), self.format(b)
         if f.boolean and g.boolean:
-            return self._node(Node("select", BOOLEAN, (condition, a, b)))
+            return self.node(Node("select", BOOLEAN, (condition, a, b)))
         a, b = self.aligned(a, b)
         f, g = self.format(a), self.format(b)
         kept = Format(min(f.low, g.low), max(f.high, g.high), f.frac)
-        return self._node(Node("select", kept, (condition, a, b)))
+        return self.node(Node("select", kept, (condition, a, b)))
 
     # Functions
 
     def tanh(self, a: int) -> int:
         one = 1 << FUNCTION_FRAC
-        return self._node(Node("tanh", Format(-one, one, FUNCTION_FRAC), (self.quantise(a, FUNCTION_FRAC),)))
+        return self.node(Node("tanh", Format(-one, one, FUNCTION_FRAC), (self.quantise(a, FUNCTION_FRAC),)))
 
     def exp2(self, a: int, frac: int = FUNCTION_FRAC) -> int:
         """2^a with `frac` fraction bits."""
@@ -274,7 +274,7 @@ class Builder:
         if highest + frac >= MAX_BITS:
             raise ProgramError(f"exp2 of up to {highest} needs {highest + frac + 1} bits; at most {MAX_BITS} fit")
         high = 1 << (highest + frac) if highest + frac >= 0 else 0
-        return self._node(Node("exp2", Format(0, high, frac), (argument,)))
+        return self.node(Node("exp2", Format(0, high, frac), (argument,)))
 
     # The whole
 

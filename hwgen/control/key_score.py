@@ -43,17 +43,15 @@ class KeyScore(Part):
         place(m, "datapath", path)
         m.d.comb += path.argument.eq(self.argument)
         m.d.comb += [getattr(path.inputs, name).eq(getattr(self, name)) for name in partition.key.inputs]
-        address, valid = self.address_in, self.tag_in.valid
-        tag = delayed(m, self.tag_in, path.latency, "tag")
-        address = delayed(m, address, path.latency, "address")
+        valid = self.tag_in.valid
         # Whether there is a visit must be known from the reset on.
         for _ in range(path.latency):
             before, valid = valid, Signal()
             m.d.sync += valid.eq(before)
         m.d.comb += [
-            self.tag.eq(tag),
+            self.tag.eq(delayed(m, self.tag_in, path.latency, "tag")),
             self.tag.valid.eq(valid),
             self.tag.visit.key.eq(path.outputs),
-            self.address.eq(address),
+            self.address.eq(delayed(m, self.address_in, path.latency, "address")),
         ]
         return m

@@ -10,6 +10,7 @@ from hwgen.control.tags import block_layout
 from hwgen.params import EDGE_BITS, GROUP_BITS, LENGTH_BITS, QUERY_BITS, Params
 from hwgen.part import Part, place
 from hwgen.scoremod.layout import argument_layout, inputs_layout
+from hwgen.scoremod.lower import Datapath
 
 LIMIT_BITS = LENGTH_BITS + 1
 """Width of the number of a last key, -1 if there is none."""
@@ -171,14 +172,11 @@ class SegmentWalker(Part):
 
     def _evaluate(self, m: Module, asked: Signal, reach: Signal, slot: Signal) -> tuple:
         """The program's bounds, clipped to what the job allows, and when they are there."""
-        from hwgen.scoremod.lower import Datapath
-
         p = self._params
         block = self.block.payload
-        assert p.bounds is not None and p.score is not None
+        assert p.bounds is not None
         program = p.bounds.program
-        places = tuple((a.name, p.score.argument_offset(a.name)) for a in program.arguments)
-        path = Datapath(program, (), places)
+        path = Datapath(program, (), p.partition.places(program))
         place(m, "bounds", path)
         inputs = {"q": self._position, "b": block.batch}
         m.d.comb += [path.inputs[name].eq(inputs[name]) for name in inputs_layout(program).members]

@@ -79,7 +79,7 @@ class _Finder:
             if node.op in ("parameter", "table"):
                 self.builder.argument(self.source.argument(node.name))
             args = tuple(self.copy(a) for a in node.args)
-            self.copies[i] = self.builder._node(Node(node.op, node.format, args, node.number, node.name))
+            self.copies[i] = self.builder.node(Node(node.op, node.format, args, node.number, node.name))
         return self.copies[i]
 
     def slope(self, i: int) -> int | None:

@@ -53,18 +53,16 @@ class Partition:
                 cut[i] = f"{side(i)}_{i}"
         return cut
 
-    def _side(self, name: str) -> Program:
-        outputs = [(label, i) for i, label in self._cut.items() if label.startswith(name)]
-        return extract(self.program, outputs)
+    def _side(self, side: str, *more: tuple[str, int]) -> Program:
+        outputs = [(label, i) for i, label in self._cut.items() if label.startswith(side)]
+        return extract(self.program, [*outputs, *more])
 
     @cached_property
     def query(self) -> Program:
         """Of b, h and q."""
-        outputs = [(label, i) for i, label in self._cut.items() if label.startswith("query")]
         if "sink" not in self.program.output:
-            return extract(self.program, outputs)
-        part = extract(self.program, [*outputs, ("sink", self.program.output["sink"])])
-        return self._clamped(part, "sink")
+            return self._side("query")
+        return self._clamped(self._side("query", ("sink", self.program.output["sink"])), "sink")
 
     @cached_property
     def key(self) -> Program:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -144,7 +144,7 @@ def score_layer(rng: np.random.Generator, name: str, largest: int = 20, **known:
     base = layer(rng, core, largest)
     bias = bias_tensor(rng, base, core) if core.has_bias else None
     score = Score(params=core, arguments=arguments(rng, name, **known), bias=bias)
-    changed = _with(base, score)
+    changed = replace(base, score=score)
     if not core.config.block_list or rng.random() < 0.2:
         return changed
     seen = np.zeros((*base.q.shape[:3], base.k.shape[2]), dtype=bool)
@@ -156,9 +156,4 @@ def score_layer(rng: np.random.Generator, name: str, largest: int = 20, **known:
     group = base.q.shape[1] // base.k.shape[1]
     lengths = np.broadcast_to(base.k.shape[2] if base.lengths is None else base.lengths, base.q.shape[:1])
     listed = encode_list(machine_list(seen, core, group, None, lengths))
-    return _with(base, Score(params=core, arguments=score.arguments, bias=bias, segments=listed))
-
-
-def _with(base: Layer, score: Score) -> Layer:
-    facts = {name: getattr(base, name) for name in ("causal", "offset", "lengths", "lse", "arrange")}
-    return Layer(base.q, base.k, base.v, base.scale, **facts, score=score)
+    return replace(base, score=replace(score, segments=listed))
