@@ -9,32 +9,29 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn, TypeAlias
 
 from hwgen import __version__, doctor
+from hwgen.command_line import (
+    GENERATOR,
+    PICTURE,
+    SIMULATOR,
+    Commands,
+    Parser,
+    UsageError,
+    add_configuration,
+    add_verb,
+    bandwidth,
+    latency,
+    pauses,
+    picture,
+    seed,
+    shape,
+)
 from hwgen.errors import HwgenError
 
-GENERATOR = ("python", "amaranth", "yosys", "numpy")
-SIMULATOR = (*GENERATOR, "cocotb", "libpython", "verilator", "g++", "make", "perl")
-PICTURE = ("matplotlib",)
-
 SCORE_NAMES = "an example of the library's function (hwgen.scoremod.library), or file.py:function for your own one"
-
-
-class UsageError(HwgenError):
-    """The command line does not make sense."""
-
-
-class _Parser(argparse.ArgumentParser):
-    """Reports a mistake as one line, like every other error."""
-
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(f"{message} (see {self.prog} --help)")
-
-
-Commands: TypeAlias = "argparse._SubParsersAction[_Parser]"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -66,7 +63,7 @@ def _fail(text: str, status: int) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+    parser = Parser(
         prog="hwgen",
         description="Generator of a streaming one-pass attention accelerator, checked bit for bit in simulation.",
         epilog="example:\n  hwgen demo\n\nEach command explains itself: hwgen sim --help",
@@ -89,36 +86,8 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add(
-    commands: Commands,
-    name: str,
-    text: str,
-    examples: Sequence[str],
-    run: Callable[[argparse.Namespace], int],
-) -> argparse.ArgumentParser:
-    """A verb with its one-line help, its examples and what runs it."""
-    head = "example" if len(examples) == 1 else "examples"
-    command = commands.add_parser(
-        name,
-        help=text,
-        description=text[0].upper() + text[1:] + ".",
-        epilog="\n  ".join((f"{head}:", *examples)),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    command.set_defaults(run=run)
-    return command
-
-
-def _add_configuration(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--preset", required=True, metavar="NAME", help="a configuration of `hwgen presets`")
-    command.add_argument(
-        "--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help="change parameters of the preset"
-    )
-
-
 def _add_generate(commands: Commands) -> None:
-    command = _add(
+    command = add_verb(
         commands,
         "generate",
         "write an accelerator as Verilog, with its registers for C, Python and others, and its figures as JSON",
@@ -129,7 +98,7 @@ def _add_generate(commands: Commands) -> None:
         ),
         _generate,
     )
-    _add_configuration(command)
+    add_configuration(command)
     command.add_argument("-o", dest="folder", type=Path, required=True, metavar="DIR", help="folder for all files")
     text = "the accelerator behind AXI ports (default), or its core with streams"
     command.add_argument("--top", choices=("accelerator", "core"), default="accelerator", help=text)
@@ -139,7 +108,7 @@ def _add_generate(commands: Commands) -> None:
 
 
 def _add_sim(commands: Commands) -> None:
-    command = _add(
+    command = add_verb(
         commands,
         "sim",
         "run attention on the simulated accelerator and compare every bit with the golden model",
@@ -149,14 +118,14 @@ def _add_sim(commands: Commands) -> None:
         ),
         _sim,
     )
-    _add_configuration(command)
+    add_configuration(command)
     _add_data(command)
     memory = command.add_argument_group("memory")
     text = "cycles from an address to its data, at least 2 (default 100)"
-    memory.add_argument("--latency", type=_latency, default=100, metavar="N", help=text)
+    memory.add_argument("--latency", type=latency, default=100, metavar="N", help=text)
     text = "data can move in N of 256 cycles (default all)"
-    memory.add_argument("--bandwidth", type=_bandwidth, default=256, metavar="N", help=text)
-    memory.add_argument("--stall", type=_pauses, default=0, metavar="N", help="channels pause in N of 256 cycles")
+    memory.add_argument("--bandwidth", type=bandwidth, default=256, metavar="N", help=text)
+    memory.add_argument("--stall", type=pauses, default=0, metavar="N", help="channels pause in N of 256 cycles")
     results = command.add_argument_group("results")
     results.add_argument("--waves", type=Path, metavar="FILE", help="write all signals as a VCD file (slow, large)")
     results.add_argument("--picture", type=Path, metavar="FILE.png", help="draw activity and the first head's weights")
@@ -170,8 +139,8 @@ def _add_data(command: argparse.ArgumentParser) -> None:
         "input format if that is another; query head h uses key/value head h // (Hq / Hkv)"
     )
     data.add_argument("--input", type=Path, metavar="FILE.npz", help=text)
-    data.add_argument("--shape", type=_shape, metavar="B,H,L,S", help="size of random data if there is no --input")
-    data.add_argument("--seed", type=_seed, default=1, metavar="N", help="of random data and random pauses (default 1)")
+    data.add_argument("--shape", type=shape, metavar="B,H,L,S", help="size of random data if there is no --input")
+    data.add_argument("--seed", type=seed, default=1, metavar="N", help="of random data and random pauses (default 1)")
     data.add_argument("--scale", type=float, metavar="X", help="factor on the scores (default 1/sqrt(E))")
     data.add_argument("--causal", action="store_true", help="query i sees keys j <= i + offset only")
     data.add_argument("--offset", type=int, default=0, metavar="N", help="of --causal, may be negative (default 0)")
@@ -179,7 +148,7 @@ def _add_data(command: argparse.ArgumentParser) -> None:
 
 
 def _add_score(commands: Commands) -> None:
-    command = _add(
+    command = add_verb(
         commands,
         "score",
         "show the hardware that a score function becomes: operations, cycles, registers, multipliers, tables",
@@ -192,12 +161,12 @@ def _add_score(commands: Commands) -> None:
     command.add_argument(
         "--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help="change parameters of the preset"
     )
-    command.add_argument("-o", dest="picture", type=_picture, metavar="FILE", help="draw the graph (.svg or .png)")
+    command.add_argument("-o", dest="picture", type=picture, metavar="FILE", help="draw the graph (.svg or .png)")
     command.add_argument("--json", action="store_true", help="print one JSON object instead of the tables")
 
 
 def _add_demo(commands: Commands) -> None:
-    command = _add(
+    command = add_verb(
         commands,
         "demo",
         "generate, simulate and check a small accelerator on 72 attention heads of a trained sentence encoder",
@@ -210,7 +179,7 @@ def _add_demo(commands: Commands) -> None:
 
 
 def _add_demo_minilm(commands: Commands) -> None:
-    _add(
+    add_verb(
         commands,
         "demo-minilm",
         "send sentences through the whole all-MiniLM-L6-v2 with all attention on the simulated accelerator",
@@ -220,7 +189,7 @@ def _add_demo_minilm(commands: Commands) -> None:
 
 
 def _add_bench(commands: Commands) -> None:
-    command = _add(
+    command = add_verb(
         commands,
         "bench",
         "measure utilisation, simulation speed and emission against their targets",
@@ -233,56 +202,14 @@ def _add_bench(commands: Commands) -> None:
 
 
 def _add_presets(commands: Commands) -> None:
-    command = _add(commands, "presets", "list the supported configurations", ("hwgen presets",), _presets)
+    command = add_verb(commands, "presets", "list the supported configurations", ("hwgen presets",), _presets)
     command.add_argument("--json", action="store_true", help="print JSON instead of the table")
 
 
 def _add_doctor(commands: Commands) -> None:
     text = "look for the tools hwgen uses and say how to get those that are missing"
-    command = _add(commands, "doctor", text, ("hwgen doctor",), _doctor)
+    command = add_verb(commands, "doctor", text, ("hwgen doctor",), _doctor)
     command.add_argument("--json", action="store_true", help="print JSON instead of the table")
-
-
-def _picture(text: str) -> Path:
-    """A file whose ending says how to draw it."""
-    path = Path(text)
-    if path.suffix not in (".svg", ".png"):
-        raise argparse.ArgumentTypeError(f"expected a file .svg or .png, not {text!r}")
-    return path
-
-
-def _shape(text: str) -> tuple[int, ...]:
-    """Four sizes from 1 on."""
-    sizes = tuple(int(word) if word.strip().isdecimal() else 0 for word in text.split(","))
-    if len(sizes) != 4 or 0 in sizes:
-        raise argparse.ArgumentTypeError(f"expected four sizes B,H,L,S from 1 on, not {text!r}")
-    return sizes
-
-
-def _number(text: str, least: int, most: int) -> int:
-    if not text.isdecimal() or not least <= int(text) <= most:
-        raise argparse.ArgumentTypeError(f"expected a whole number {least} .. {most}, not {text!r}")
-    return int(text)
-
-
-def _pauses(text: str) -> int:
-    """A number of cycles in 256; at 256 nothing would ever move."""
-    return _number(text, 0, 255)
-
-
-def _bandwidth(text: str) -> int:
-    """A number of cycles in 256, at least one."""
-    return _number(text, 1, 256)
-
-
-def _latency(text: str) -> int:
-    """Cycles; what any memory takes is far below."""
-    return _number(text, 2, 1 << 16)
-
-
-def _seed(text: str) -> int:
-    """What NumPy and the simulated memory both take."""
-    return _number(text, 0, (1 << 31) - 1)
 
 
 def _generate(arguments: argparse.Namespace) -> int:
