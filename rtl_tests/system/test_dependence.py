@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import ast
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 import pytest
+
+from hwgen.sim.build import BESIDE
 
 ROOT = Path(__file__).parents[2]
 
@@ -103,6 +106,14 @@ def violations(root: Path) -> list[str]:
 
 def test_arrows() -> None:
     assert violations(ROOT) == []
+
+
+def test_no_simulator_is_made_of_the_rooms_beside() -> None:
+    code = "import sys, hwgen.accelerator, hwgen.sim.system; print(*sorted(sys.modules))"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT).stdout
+    rooms = {name.split(".")[1] for name in loaded.split() if name.startswith("hwgen.")}
+    assert {"accelerator", "control", "memory", "sim"} <= rooms
+    assert not rooms & set(BESIDE)
 
 
 def test_everything_is_looked_at() -> None:
