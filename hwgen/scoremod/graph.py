@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from hwgen.drawing import EDGE, draw_box, saved_figure, shortened
 from hwgen.scoremod.report import PARTS, detail, multipliers
 from hwgen.scoremod.schedule import Schedule
 
@@ -23,8 +24,6 @@ BEND = 0.12
 """How far in front of an operation the lines to it leave those of its operands."""
 
 COLOURS = {"operation": "#dbe6f2", "multiplier": "#f5d9c0", "memory": "#d8ecd4", "wires": "#f4f4f4", "input": "#ffffff"}
-EDGE = "#4878a8"
-STYLE: dict[Any, Any] = {"font.size": 6.5, "svg.hashsalt": "hwgen", "svg.fonttype": "none"}
 
 
 @dataclass(frozen=True)
@@ -91,22 +90,15 @@ def arrange(found: Schedule) -> Layout:
 
 def draw(path: Path, name: str, schedules: Mapping[str, Schedule]) -> None:
     """Write the picture, SVG or PNG by the file's ending; the same program gives the same bytes."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
     shown = {part: found for part, found in schedules.items() if found.graph.program.outputs}
     layouts = {part: arrange(found) for part, found in shown.items()}
     width = max(layout.width for layout in layouts.values()) + 1.2
     heights = [layout.rows + 1.8 for layout in layouts.values()]
-    metadata = {"Date": None, "Creator": "hwgen"} if path.suffix == ".svg" else {"Software": "hwgen"}
-    with pyplot.rc_context(STYLE):
-        figure = pyplot.figure(figsize=(width * WIDTH, (sum(heights) + 0.8) * HEIGHT), dpi=150)
+    total = sum(heights) + 0.8
+    with saved_figure(path, width * WIDTH, total * HEIGHT) as figure:
         below = sum(heights)
         for (part, found), height in zip(shown.items(), heights, strict=True):
             below -= height
-            total = sum(heights) + 0.8
             axes = figure.add_axes((0, below / total, 1, height / total))
             axes.set_xlim(-0.15, width - 0.15)
             axes.set_ylim(height - 0.9, -0.9)
@@ -114,9 +106,7 @@ def draw(path: Path, name: str, schedules: Mapping[str, Schedule]) -> None:
             cycles = "1 cycle" if found.latency == 1 else f"{found.latency} cycles"
             title = f"{part}: {PARTS[part]}; {cycles}, {found.register_bits:,} register bits"
             _draw_part(axes, found, layouts[part], title)
-        figure.text(0.15 / width, 1 - 0.35 / (sum(heights) + 0.8), name, fontsize=10, weight="bold", va="center")
-        figure.savefig(path, metadata=metadata)
-        pyplot.close(figure)
+        figure.text(0.15 / width, 1 - 0.35 / total, name, fontsize=10, weight="bold", va="center")
 
 
 def _draw_part(axes: Axes, found: Schedule, layout: Layout, title: str) -> None:
@@ -146,8 +136,6 @@ def _draw_part(axes: Axes, found: Schedule, layout: Layout, title: str) -> None:
 
 
 def _draw_box(axes: Axes, found: Schedule, i: int, place: Place) -> None:
-    from matplotlib.patches import Rectangle
-
     graph, node = found.graph, found.graph.program.nodes[i]
     kind = "operation"
     if node.op == "input":
@@ -160,7 +148,7 @@ def _draw_box(axes: Axes, found: Schedule, i: int, place: Place) -> None:
         kind = "wires"
     left, width = place.left + 0.02, place.right - place.left - 0.04
     corner = (left, place.row - BOX / 2)
-    axes.add_patch(Rectangle(corner, width, BOX, facecolor=COLOURS[kind], edgecolor=EDGE, linewidth=0.6, zorder=3))
+    draw_box(axes, corner, width, BOX, COLOURS[kind])
     constants = [detail(graph, a) for a in node.args if graph.program.nodes[a].op == "constant"]
     label = (
         node.name
@@ -169,11 +157,7 @@ def _draw_box(axes: Axes, found: Schedule, i: int, place: Place) -> None:
     )
     # A letter takes about 0.055 inches.
     most = max(int(width * WIDTH / 0.055), 4)
-    lines = [_shortened(label.strip(), most), str(node.format)]
+    lines = [shortened(label.strip(), most), str(node.format)]
     axes.text(
         place.left + (place.right - place.left) / 2, place.row, "\n".join(lines), ha="center", va="center", zorder=4
     )
-
-
-def _shortened(label: str, most: int) -> str:
-    return label if len(label) <= most else label[: most - 1] + "…"
