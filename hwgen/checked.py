@@ -106,7 +106,7 @@ def table_rows(checked: Checked) -> list[tuple[str, str]]:
     rows = [
         ("preset", f"{checked.preset} {checked.params.config.hash()}"),
         ("input", checked.problem.source),
-        ("shape", _shape_text(checked.problem)),
+        ("shape", shape_text(checked.problem)),
         ("cycles", table.count(checked.cycles)),
         ("utilisation", f"{checked.utilisation:.4f}"),
         ("score array idle", table.counts(checked.result.idle("score"))),
@@ -130,7 +130,7 @@ def table_rows(checked: Checked) -> list[tuple[str, str]]:
     ]
 
 
-def _shape_text(problem: Problem) -> str:
+def shape_text(problem: Problem) -> str:
     s = problem.shape
     heads = str(s.Hq) if s.Hq == s.Hkv else f"{s.Hq} over {s.Hkv}"
     text = f"batch {s.B}, heads {heads}, queries {s.L}, keys {s.S}, E {s.E}, F {s.F}"

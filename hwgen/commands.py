@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import time
@@ -13,25 +12,19 @@ from typing import Any
 
 from hwgen import table
 from hwgen.checked import Checked, as_json, run_checked, table_rows
-from hwgen.config import parse_assignments
 from hwgen.control import register_exports
 from hwgen.control.descriptor import c_struct
 from hwgen.describe import TOPS, describe, module_name
 from hwgen.emit import to_verilog
-from hwgen.inputs import Problem, make_problem, random_tensors, read_tensors
+from hwgen.inputs import make_problem
 from hwgen.params import Params
-from hwgen.presets import PRESETS, preset
+from hwgen.presets import PRESETS
 from hwgen.progress import step
+from hwgen.request import RunRequest, configured
 from hwgen.scoremod import report as score_report
-from hwgen.sim.system import MemoryTraits
 
 DEMO_HEAD = (3, 2)
 """Layer and head of the demo's picture, counted from 0: its weights follow the clauses of the text."""
-
-
-def configured(name: str, assignments: Sequence[str]) -> Params:
-    """The preset with its changes. Raises ConfigError."""
-    return Params(preset(name).replace(parse_assignments(assignments)))
 
 
 def write_text(path: Path, text: str) -> None:
@@ -125,54 +118,29 @@ def to_json(value: object) -> str:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SimRequest:
+class SimRequest(RunRequest):
     """The arguments of `hwgen sim`, under the names they have there."""
 
-    preset: str
-    set: Sequence[str] = ()
-    input: Path | None = None
-    shape: tuple[int, int, int, int] | None = None
-    seed: int = 1
-    scale: float | None = None
-    causal: bool = False
-    offset: int = 0
-    key_length: int | None = None
-    latency: int = 100
-    bandwidth: int = 256
-    stall: int = 0
     waves: Path | None = None
     picture: Path | None = None
+    trace: Path | None = None
     json: bool = False
-
-    @classmethod
-    def of(cls, arguments: argparse.Namespace) -> SimRequest:
-        return cls(**{name: value for name, value in vars(arguments).items() if name != "run"})
-
-    def problem(self, params: Params) -> Problem:
-        """The tensors and masks asked for; without data two blocks of random queries over as many keys."""
-        if self.input is not None:
-            tensors, source = read_tensors(self.input, params)
-        else:
-            shape = self.shape or (1, 1, 2 * params.block, 2 * params.block)
-            tensors = random_tensors(shape, self.seed, params)
-            source = f"random N(0, 1), seed {self.seed}, {params.input.name}"
-        masks = {"causal": self.causal, "offset": self.offset, "key_length": self.key_length}
-        return make_problem(tensors, source, params, scale=self.scale, **masks)  # type: ignore[arg-type]
 
 
 def sim(request: SimRequest) -> int:
     """Simulate, compare, report; raises SimulationError behind the report if a bit differs."""
-    params = configured(request.preset, request.set)
+    params = request.params
     problem = request.problem(params)
-    memory = MemoryTraits(seed=request.seed, latency=request.latency, bandwidth=request.bandwidth, stall=request.stall)
-    trace = request.picture is not None
-    checked = run_checked(request.preset, params, problem, memory=memory, trace=trace, waves=request.waves)
+    trace = request.picture is not None or request.trace is not None
+    checked = run_checked(request.preset, params, problem, memory=request.memory, trace=trace, waves=request.waves)
     rows = table_rows(checked)
-    for name, path in (("picture", request.picture), ("waves", request.waves)):
+    for name, path in (("picture", request.picture), ("trace", request.trace), ("waves", request.waves)):
         if path is not None:
             rows.append((name, str(path)))
     if request.picture is not None:
         _draw(request.picture, checked)
+    if request.trace is not None:
+        _write_trace(request.trace, checked)
     _print_report(checked, rows, request.json)
     checked.require_equal()
     return 0
@@ -191,6 +159,13 @@ def _draw(path: Path, checked: Checked, **options: Any) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with step("drawing"):
         draw(path, checked, **options)
+
+
+def _write_trace(path: Path, checked: Checked) -> None:
+    from hwgen.report.perfetto import trace_text
+
+    with step("writing the trace"):
+        write_text(path, trace_text(checked))
 
 
 def demo(folder: Path, json_wanted: bool) -> int:

@@ -12,7 +12,7 @@ from golden import exact
 from golden.bitexact import Result, attend
 from golden.bitexact.numerics import REFERENCE_BITS
 from golden.error import ErrorReport
-from golden.formats import FloatFormat, decode
+from golden.formats import FloatArray, FloatFormat, decode
 from hwgen.inputs import Problem
 from hwgen.params import Params
 from hwgen.sim.run import HeadJob, HeadResult, RunResult
@@ -155,11 +155,17 @@ def _compare_status(result: RunResult, want: Sequence[Result], totals: dict[str,
     return first
 
 
-def measure_error(result: RunResult, problem: Problem, params: Params) -> ErrorReport:
-    """The simulated outputs next to exact attention on the same inputs, as the core's input format holds them."""
+def outputs(result: RunResult, problem: Problem, params: Params) -> tuple[FloatArray, FloatArray]:
+    """The simulated outputs (B, Hq, L, F) and exact attention on the same inputs, as the core's input format holds
+    them."""
     q, k, v = (decode(codes, params.input) for codes in (problem.q, problem.k, problem.v))
     want = exact.attention(
         q, k, v, scale=problem.scale, causal=problem.causal, offset=problem.offset, key_lengths=problem.keys
     )
     got = np.stack([decode(head.out, params.output) for head in result.heads])
-    return ErrorReport.measure(got.reshape(want.out.shape), want.out, params.output)
+    return got.reshape(want.out.shape), want.out
+
+
+def measure_error(result: RunResult, problem: Problem, params: Params) -> ErrorReport:
+    """How far the simulated outputs are from exact attention."""
+    return ErrorReport.measure(*outputs(result, problem, params), params.output)

@@ -28,6 +28,11 @@ def read_words(path: Path) -> list[int]:
     return [int(line, 16) for line in path.read_text().split() if line[0] not in "@/"]
 
 
+def read_lines(path: Path) -> list[str]:
+    """The lines of a file; none if there is no file."""
+    return path.read_text().splitlines() if path.exists() else []
+
+
 def unpack(layout: data.StructLayout, word: int) -> dict[str, int]:
     """A structure's scalar fields (arrays stay packed), signed ones as signed numbers."""
     fields = {}

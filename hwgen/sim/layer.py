@@ -10,6 +10,7 @@ import numpy as np
 
 from hwgen.inputs import Problem
 from hwgen.params import Params
+from hwgen.sim.events import Events
 from hwgen.sim.layout import Image, Outputs, Placed
 from hwgen.sim.run import HeadResult, RunResult
 from hwgen.sim.system import MemoryTraits, SystemBuild, SystemResult, run_system
@@ -49,7 +50,9 @@ def run_layer(
     shape, run = problem.shape, result.last
     heads = list(head_results(outputs))
     activity = working_activity(result.activity)
-    return RunResult(heads, shape.E, shape.F, run.counters, run.saturated, run.poisoned, result.seconds, activity)
+    events = Events(result.events, working_start(result.activity), placed.places) if trace else None
+    counted = run.counters, run.saturated, run.poisoned, result.seconds
+    return RunResult(heads, shape.E, shape.F, *counted, activity, events)
 
 
 def run_placed(build: SystemBuild, image: Image, placed: Placed, **options: Any) -> tuple[Outputs, SystemResult]:
@@ -66,8 +69,12 @@ def head_results(outputs: Outputs) -> Iterator[HeadResult]:
         yield HeadResult(*(None if part is None else part[at] for part in outputs))  # type: ignore[arg-type]
 
 
+def working_start(activity: list[tuple[int, int, int, int]]) -> int:
+    """The cycle since reset in which the accelerator began to work; 0 if it never did."""
+    return next((cycle for cycle, _, _, active in activity if active), 0)
+
+
 def working_activity(activity: list[tuple[int, int, int, int]]) -> list[tuple[int, int, int]]:
     """(cycle, cause, value_busy) at every change while the accelerator works, from cycle 0 on."""
-    working = [(cycle, cause, busy) for cycle, cause, busy, active in activity if active]
-    start = working[0][0] if working else 0
-    return [(cycle - start, cause, busy) for cycle, cause, busy in working]
+    start = working_start(activity)
+    return [(cycle - start, cause, busy) for cycle, cause, busy, active in activity if active]

@@ -72,6 +72,11 @@ class Piece:
     row_bytes: int
     strides: Strides
 
+    @property
+    def end(self) -> int:
+        """The address behind its last byte."""
+        return self.address + self.row_bytes + sum(s * (n - 1) for s, n in zip(self.strides, self.shape, strict=True))
+
     def rows(self, memory: NDArray[np.uint8], base: int) -> NDArray[np.uint8]:
         """The bytes (B, H, L, row_bytes) where they lie in the memory that begins at `base`."""
         start = memory[self.address - base :]
@@ -95,13 +100,17 @@ class Outputs(NamedTuple):
 
 @dataclass(frozen=True)
 class Placed:
-    """One attention problem in memory, and the descriptor that names its places."""
+    """One attention problem in memory, and the descriptor that names its places.
+
+    places: of q, k, v, o and, if asked for, lse the first byte and the one behind the last, counted from `base`
+    """
 
     params: Params
     base: int
     descriptor: Descriptor
     o: Piece
     lse: Piece | None
+    places: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
     def outputs(self, memory: NDArray[np.uint8]) -> Outputs:
         """O and the LSE records."""
@@ -192,7 +201,8 @@ class Image:
             facts |= {"key_lengths": 1, "key_lengths_address": self._place_lengths(key_lengths)}
         facts |= self._place_record(q.shape[:3], k.shape[1:3], words, bias, segments, how)
         descriptor = Descriptor(**self._sizes(q, k, v), **facts)
-        return Placed(self.params, self.base, descriptor, pieces["o"], pieces.get("lse"))
+        places = {name: (piece.address - self.base, piece.end - self.base) for name, piece in pieces.items()}
+        return Placed(self.params, self.base, descriptor, pieces["o"], pieces.get("lse"), places)
 
     def _sizes(self, q: CodeArray, k: CodeArray, v: CodeArray) -> dict[str, Any]:
         """The descriptor's fields that follow from shapes and types."""

@@ -20,7 +20,8 @@ from hwgen.control.job import geometry, geometry_layout, job_layout
 from hwgen.errors import SimulationError
 from hwgen.params import Params
 from hwgen.sim.build import TOP, Build
-from hwgen.sim.files import read_words, unpack, write_beats, write_words
+from hwgen.sim.events import Events
+from hwgen.sim.files import read_lines, read_words, unpack, write_beats, write_words
 from hwgen.sim.launch import launch
 from hwgen.softmax.output import lse_beat, output_beat
 from hwgen.timing import reset_cycles
@@ -71,6 +72,7 @@ class RunResult:
 
     seconds: processor time from reset to `done`, without start-up
     activity: (cycle, cause, value_busy) at every change, if traced
+    events: what else happened, if the accelerator was traced
     """
 
     heads: list[HeadResult]
@@ -81,6 +83,7 @@ class RunResult:
     poisoned: bool
     seconds: float
     activity: list[tuple[int, int, int]] = field(default_factory=list)
+    events: Events | None = None
 
     def macs(self, params: Params) -> dict[str, int]:
         """Multiply-accumulates: issued to the `score` and to the `value` array, `useful` ones, and those `possible`."""
@@ -260,7 +263,4 @@ def _read_outputs(path: Path, head_f: int, params: Params) -> Codes:
 
 
 def _read_activity(folder: Path) -> list[tuple[int, int, int]]:
-    path = folder / "activity.txt"
-    if not path.exists():
-        return []
-    return [tuple(map(int, line.split())) for line in path.read_text().splitlines()]  # type: ignore[misc]
+    return [tuple(map(int, line.split())) for line in read_lines(folder / "activity.txt")]  # type: ignore[misc]

@@ -24,6 +24,8 @@ from hwgen.emit import to_verilog
 from hwgen.errors import InputError, SimulationError
 from hwgen.params import Params
 from hwgen.sim.build import HERE, Recipe, cached_build, content_key, control_file, make_arguments
+from hwgen.sim.events import read_events
+from hwgen.sim.files import read_lines
 from hwgen.sim.launch import launch
 from hwgen.sim.layout import Image
 from hwgen.timing import key_rows, reset_cycles
@@ -134,6 +136,7 @@ class SystemResult:
     traffic:  bursts and beats the memory saw
     seconds:  processor time from reset to the last answer, without start-up
     activity: (cycle, cause, value_busy, active) at every change, if traced
+    events:   by their names in system.sv the lines (N, numbers) of what happened, if traced; cycles since reset
     """
 
     memory: NDArray[np.uint8]
@@ -141,6 +144,7 @@ class SystemResult:
     traffic: dict[str, int]
     seconds: float
     activity: list[tuple[int, int, int, int]] = field(default_factory=list)
+    events: dict[str, NDArray[np.int64]] = field(default_factory=dict)
 
     @property
     def last(self) -> QueueRun:
@@ -169,7 +173,7 @@ def build_system(
 
     def sources(folder: Path) -> list[Path]:
         (folder / "hwgen_accelerator.v").write_text(to_verilog(Accelerator(params), "hwgen_accelerator"))
-        ours = [HERE / f"{name}.sv" for name in ("axi_memory", "axi_checker", TOP)]
+        ours = [HERE / f"{name}.sv" for name in ("axi_memory", "axi_checker", "stretch_log", TOP)]
         return [folder / "hwgen_accelerator.v", *ours]
 
     c = params.config
@@ -302,12 +306,12 @@ def _collect(folder: Path, build: SystemBuild, size: int) -> SystemResult:
     report = json.loads(report_file.read_text())
     if report["failure"]:
         raise SimulationError(report["failure"])
-    activity = folder / "activity.txt"
-    lines = activity.read_text().splitlines() if activity.exists() else []
+    lines = read_lines(folder / "activity.txt")
     return SystemResult(
         read_memory(folder / "after.hex", size, build),
         [QueueRun.of(run) for run in report["runs"]],
         report["traffic"],
         report["seconds"],
         [tuple(map(int, line.split())) for line in lines],  # type: ignore[misc]
+        read_events(read_lines(folder / "events.txt")),
     )

@@ -7,7 +7,7 @@
 // Plus arguments: those of axi_memory, and
 //   +lite_stall=N    the host pauses in N of 256 cycles, address before data or data before address
 //   +quiet=N         cycles without a move on the memory port after which the run is given up
-//   +trace           write activity.txt: cycle, cause, value_busy, active at every change
+//   +trace           write activity.txt: cycle, cause, value_busy, active at every change; and events.txt, see below
 
 module system #(
     parameter ADDRESS = 64, parameter BUS = 128,
@@ -185,11 +185,17 @@ module system #(
     assign trouble = violated != 0 || still > quiet;
 
     string dir;
-    integer activity;
+    integer activity, events;
+    reg [63:0] base;
     initial begin
+        if (!$value$plusargs("base=%h", base)) base = 0;
         activity = 0;
+        events = 0;
         if (!$value$plusargs("dir=%s", dir)) dir = ".";
-        if ($test$plusargs("trace")) activity = $fopen({dir, "/activity.txt"}, "w");
+        if ($test$plusargs("trace")) begin
+            activity = $fopen({dir, "/activity.txt"}, "w");
+            events = $fopen({dir, "/events.txt"}, "w");
+        end
     end
     reg [5:0] activity_was;
     always @(posedge clk)
@@ -200,4 +206,44 @@ module system #(
                 $fdisplay(activity, "%0d %0d %0d %0d", cycle, cause, value_busy, active);
             if (finish) $fflush(activity);
         end
+
+    // A line an event: its name, the cycle, numbers.
+    //   ar aw            an address is taken: bytes from the memory's first on, beats
+    //   b                a write burst is answered
+    //   host             the host has written a register: address, data
+    //   interrupt        its new level
+    //   job job_end      the core takes a job; its last beat of O leaves
+    //   loaded issued    a block's queries are loaded; all its visits are issued
+    // and a line a stretch of cycles: its name, the first cycle, their number
+    //   r w              beats of one burst move
+    //   read_wait        a burst is in flight and no word of it comes
+    //   write_wait       a write address or word is offered and not taken
+    //   q o              beats of Q go into the score array's registers, beats of O come out of the core
+    reg interrupt_was;
+    always @(posedge clk)
+        if (reset) interrupt_was <= 0;
+        else if (events != 0) begin
+            interrupt_was <= interrupt;
+            if (m_arvalid && m_arready) $fdisplay(events, "ar %0d %0d %0d", cycle, 64'(m_araddr) - base, m_arlen + 9'd1);
+            if (m_awvalid && m_awready) $fdisplay(events, "aw %0d %0d %0d", cycle, 64'(m_awaddr) - base, m_awlen + 9'd1);
+            if (m_bvalid && m_bready) $fdisplay(events, "b %0d", cycle);
+            if (s_bvalid && s_bready) $fdisplay(events, "host %0d %0d %0d", cycle, address, data);
+            if (interrupt != interrupt_was) $fdisplay(events, "interrupt %0d %0d", cycle, interrupt);
+            if (accelerator.core.run_state.accepted) $fdisplay(events, "job %0d", cycle);
+            if (accelerator.core.run_state.finished) $fdisplay(events, "job_end %0d", cycle);
+            if (query_loaded) $fdisplay(events, "loaded %0d", cycle);
+            if (accelerator.core.run_state.issued) $fdisplay(events, "issued %0d", cycle);
+            if (finish) $fflush(events);
+        end
+
+    wire query_loaded = accelerator.core.query_loader.block__valid && accelerator.core.query_loader.block__ready;
+    wire q_moves = accelerator.core.query_loader.query__valid && accelerator.core.query_loader.query__ready;
+    wire o_moves = accelerator.core.o__valid && accelerator.core.o__ready;
+    wire write_waits = (m_awvalid && !m_awready) || (m_wvalid && !m_wready);
+    stretch_log #("r") read_log (.*, .file(events), .moves(m_rvalid && m_rready), .ends(m_rlast));
+    stretch_log #("w") write_log (.*, .file(events), .moves(m_wvalid && m_wready), .ends(m_wlast));
+    stretch_log #("read_wait") read_wait_log (.*, .file(events), .moves(accelerator.read_engine.waiting), .ends(1'b0));
+    stretch_log #("write_wait") write_wait_log (.*, .file(events), .moves(write_waits), .ends(1'b0));
+    stretch_log #("q") query_log (.*, .file(events), .moves(q_moves), .ends(query_loaded));
+    stretch_log #("o") result_log (.*, .file(events), .moves(o_moves), .ends(accelerator.core.run_state.finished));
 endmodule

@@ -24,6 +24,7 @@ from hwgen.part import Part
 from hwgen.presets import preset
 from hwgen.problem import bit_patterns
 from hwgen.sim.build import Build
+from hwgen.sim.events import Events
 from hwgen.sim.run import HeadJob, HeadResult, RunResult, head_dimensions
 from hwgen.sim.system import SystemBuild
 
@@ -31,6 +32,9 @@ TINY = Params(preset("tiny"))
 CYCLES = 1000
 ACTIVITY = [(0, Cause.FILL, 0), (100, BUSY, 0), (130, BUSY, 1), (600, Cause.WAIT_K, 1), (640, BUSY, 1)]
 ACTIVITY += [(900, Cause.DRAIN, 1), (930, Cause.DRAIN, 0)]
+READ_WORDS = {"other": 16, "q": 100, "k": 200, "v": 184}
+WRITTEN_WORDS = {"o": 100, "lse": 50}
+PLACES = {"q": (1000, 2600), "k": (4000, 7200), "v": (9000, 11944), "o": (13000, 14600), "lse": (16000, 16800)}
 
 
 def random_problem(shape: tuple[int, int, int, int] = (2, 2, 6, 9), params: Params = TINY, **masks: Any) -> Problem:
@@ -47,7 +51,25 @@ def agreeing(golden: Sequence[Result], head: tuple[int, int] = (8, 8)) -> RunRes
     counters |= {"written_bytes_o": 1600, "written_bytes_lse": 800}
     saturated, poisoned = (any(bool(getattr(g, name).any()) for g in golden) for name in ("saturated", "poisoned"))
     activity = [(t, int(cause), busy) for t, cause, busy in ACTIVITY]
-    return RunResult(heads, *head, counters, saturated, poisoned, 0.5, activity)
+    return RunResult(heads, *head, counters, saturated, poisoned, 0.5, activity, events())
+
+
+def events() -> Events:
+    """Traffic of the bytes that `agreeing` counts, in words of 16 bytes, and one block of one job."""
+    log: dict[str, list[list[int]]] = {name: [] for name in ("ar", "r", "aw", "w", "b")}
+    begins = {name: begin for name, (begin, _) in PLACES.items()}
+    now = 20
+    for address, data, words in (("ar", "r", READ_WORDS), ("aw", "w", WRITTEN_WORDS)):
+        for name, count in words.items():
+            for first in range(0, count, 20):
+                size = min(20, count - first)
+                log[address].append([now - 5, begins.get(name, 1 << 20) + 16 * first, size])
+                log[data].append([now, size])
+                now += size + 1
+                log["b"] += [[now + 3]] if address == "aw" else []
+    log |= {"job": [[12]], "job_end": [[900]], "loaded": [[31]], "issued": [[700]], "q": [[26, 6]], "o": [[800, 20]]}
+    log |= {"host": [[5, 0x1C, 1]], "interrupt": [[1010, 1], [1020, 0]], "read_wait": [[16, 4]]}
+    return Events({name: np.array(lines) for name, lines in log.items()}, 7, PLACES)
 
 
 def with_flipped_bit(result: RunResult, head: int, name: str, index: tuple[int, ...], bit: int) -> RunResult:

@@ -1,0 +1,1 @@
+"""Pages and traces that tell of one run."""
