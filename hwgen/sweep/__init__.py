@@ -1,0 +1,1 @@
+"""Exploration: many configurations through the model, and those that no other beats."""
