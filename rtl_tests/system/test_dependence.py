@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -91,6 +92,7 @@ def complaint(path: PurePosixPath, name: str) -> str | None:
     return f"golden must do without {package}" if room == "golden" and package not in known else None
 
 
+@functools.cache
 def all_imports(root: Path) -> list[tuple[PurePosixPath, str]]:
     """(file, name) of every import in every room."""
     files = [path for room in REACH for path in sorted((root / room).rglob("*.py"))]

@@ -9,8 +9,10 @@ from rtl_tests.harness.configurations import params
 from rtl_tests.harness.unit import run_unit
 
 
-@pytest.mark.parametrize("name", ["base", "fp16", "fp32", "narrow_operands", "wide_beats"])
-@pytest.mark.parametrize("idle,stall", [(0.0, 0.0), (0.3, 0.3)])
+CASES = [("base", 0.0, 0.0), *((name, 0.3, 0.3) for name in ("base", "fp16", "fp32", "narrow_operands", "wide_beats"))]
+
+
+@pytest.mark.parametrize("name,idle,stall", CASES)
 def test_block_converter(name: str, idle: float, stall: float, tmp_path: Path) -> None:
     core = params(name)
     settings = {"CORE": name, "IDLE": idle, "STALL": stall}
