@@ -1,0 +1,139 @@
+"""From a descriptor to its jobs."""
+
+from __future__ import annotations
+
+from hwgen.control import head_fork, key_lengths
+from hwgen.control.descriptor import KEY_LENGTH_BYTES
+from hwgen.model.parts.queue import Bell, Fifo
+from hwgen.model.parts.reading import Client
+from hwgen.model.parts.records import Job, Place, Request, Rows
+from hwgen.params import Params
+
+IDLE, LENGTH, OFFER, STEP = range(4)
+
+
+class KeyLengths:
+    """`KeyLengths`: asks for one number of keys after the other, up to AHEAD of them."""
+
+    __slots__ = ("address", "ahead", "chunk", "client", "left", "took")
+
+    def __init__(self, params: Params, client: Client, address: int) -> None:
+        self.client, self.address = client, address
+        self.chunk = params.bus_bytes * params.config.burst_beats
+        self.left = self.ahead = 0
+        self.took = False
+
+    def take(self) -> None:
+        """Take a length if one is there."""
+        self.took = self.client.taken = self.client.present
+
+    def tick(self) -> None:
+        """Behind the read engine's tick."""
+        splitter = self.client.splitter
+        if splitter.taken:
+            self.address = (self.address + KEY_LENGTH_BYTES) % self.chunk
+            self.left -= 1
+            self.ahead += 1
+        if self.took:
+            self.ahead -= 1
+            self.took = False
+        wanted = self.left != 0 and self.ahead != key_lengths.AHEAD
+        splitter.request = Request(self.address, KEY_LENGTH_BYTES) if wanted else None
+
+
+class JobWalker:
+    """`JobWalker` with the `HeadFork` behind it.
+
+    Members: keys (of each batch entry); lengths (None if the descriptor's holds for all); places (of the tensors);
+    queues (of addresses within a chunk, by tensor), rows (of numbers of rows, by written tensor); state, wait; number
+    (of the job at hand); offering (it is on offer); heads_taken; finished.
+    """
+
+    def __init__(
+        self, params: Params, job: Job, keys: tuple[int, ...], heads: int, places: dict[str, Place], bell: Bell
+    ) -> None:
+        self.job, self.keys, self.heads, self.places = job, keys, heads, places
+        self.lengths: KeyLengths | None = None
+        self.chunk = params.bus_bytes * params.config.burst_beats
+        self.queues = {name: Fifo(head_fork.DEPTH, bell) for name in places}
+        self.rows = {name: Fifo(head_fork.DEPTH, bell) for name in head_fork.WRITTEN if name in places}
+        self.forks = [*self.queues.values(), *self.rows.values()]
+        self.bell = bell
+        self.state, self.wait, self.number = IDLE, 0, 0
+        self.offering = self.heads_taken = self.finished = False
+
+    def start(self) -> None:
+        """The descriptor is known to be good."""
+        self.bell.rung = True
+        self.state = OFFER if self.lengths is None else LENGTH
+        self.offering = self.state == OFFER
+        if self.lengths is not None:
+            self.lengths.left = len(self.keys)
+
+    def tick(self, job_taken: bool) -> None:
+        pushed = False
+        if job_taken or self.state == STEP:
+            self.bell.rung = True
+        if self.state == OFFER:
+            pushed = self._offer(job_taken)
+        elif self.state == STEP:
+            self.wait -= 1
+            if self.wait == 0:
+                self._step()
+        elif self.state == LENGTH:
+            self.bell.rung = True
+            if self.lengths is not None and self.lengths.took:
+                self.state, self.offering = OFFER, True
+        self._fork(pushed)
+
+    def await_length(self) -> None:
+        """Take the batch's number of keys if it is there; before the read engine's cycle."""
+        if self.state == LENGTH and self.lengths is not None:
+            self.lengths.take()
+
+    def _offer(self, job_taken: bool) -> bool:
+        pushed = not self.heads_taken and all(fork.room() for fork in self.forks)
+        self.heads_taken |= pushed
+        if job_taken:
+            self.offering = False
+        if self.heads_taken and not self.offering:
+            self.heads_taken = False
+            self.state = STEP
+            self.wait = self.job.group if (self.number + 1) % self.heads else 1
+        return pushed
+
+    def _step(self) -> None:
+        if self.number + 1 == self.heads * len(self.keys):
+            self.state, self.finished = IDLE, True
+        else:
+            self.number += 1
+            begins = self.number % self.heads == 0
+            self.state = LENGTH if begins and self.lengths is not None else OFFER
+        self.offering = self.state == OFFER
+
+    def _fork(self, pushed: bool) -> None:
+        """Addresses within a chunk, and numbers of rows."""
+        if not pushed:
+            for fork in self.forks:
+                if fork.tick():
+                    self.bell.rung = True
+            return
+        self.bell.rung = True
+        batch, head = divmod(self.number, self.heads)
+        for name, fork in self.queues.items():
+            place = self.places[name]
+            fork.tick((place.address + batch * place.batch_stride + head * place.head_stride) % self.chunk)
+        for fork in self.rows.values():
+            fork.tick(Rows(False, True, self.job.queries))
+
+    def current(self) -> Job:
+        """The job on offer."""
+        return self.job._replace(keys=self.keys[self.number // self.heads])
+
+    def last_numbers(self) -> tuple[tuple[int, int], ...]:
+        """The numbers that the walker does something special at: with lengths in memory a batch entry begins like no
+        other job does."""
+        end = self.heads * len(self.keys)
+        if self.lengths is not None:
+            end = (self.number // self.heads + 1) * self.heads
+        return ((end, 1 << 62),)

@@ -1,0 +1,104 @@
+"""Where converted rows go: query banks and row buffers."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from hwgen.model.parts.queue import Fifo
+from hwgen.model.parts.unpacking import Unpacker
+
+
+class RowBuffer:
+    """`RowBuffer`: a ring of `capacity` rows.
+
+    Members: source; freed (times at which a row's place is given back); used, complete, claimed. The issuer says
+    advance, and with a block's last row block_last and keep.
+    """
+
+    __slots__ = ("advance", "block_last", "capacity", "claimed", "complete", "freed", "keep", "source", "used")
+
+    def __init__(self, capacity: int, source: Unpacker) -> None:
+        self.capacity, self.source = capacity, source
+        self.freed: deque[int] = deque()
+        self.used = self.complete = self.claimed = 0
+        self.advance = self.block_last = self.keep = False
+
+    def tick(self, now: int) -> None:
+        source = self.source
+        finished = False
+        if source.offered and self.used != self.capacity:
+            source.taken = True
+            finished = source.last
+        if self.freed and self.freed[0] == now:
+            self.freed.popleft()
+            self.used -= 1
+        if self.advance:
+            self._claim()
+        if finished:
+            self.used += 1
+            self.complete += 1
+
+    def _claim(self) -> None:
+        self.advance = False
+        if self.block_last and self.keep:
+            self.complete += self.claimed
+        else:
+            self.complete -= 1
+        self.claimed = 0 if self.block_last else self.claimed + 1
+
+
+class Loader:
+    """`QueryLoader`: two banks of a block's queries.
+
+    Members: block (queue), source; active, bank, left; loaded, occupied (a flag a bank); released (times and banks);
+    finished (in this cycle). The issuer says issued, issued_bank and empty.
+    """
+
+    __slots__ = (
+        "active",
+        "bank",
+        "block",
+        "empty",
+        "finished",
+        "issued",
+        "issued_bank",
+        "left",
+        "loaded",
+        "occupied",
+        "released",
+        "source",
+    )
+
+    def __init__(self, block: Fifo, source: Unpacker) -> None:
+        self.block, self.source = block, source
+        self.loaded, self.occupied = [False, False], [False, False]
+        self.released: deque[tuple[int, int]] = deque()
+        self.active = self.finished = self.issued = self.empty = False
+        self.bank = self.issued_bank = self.left = 0
+
+    def tick(self, now: int) -> None:
+        finished = False
+        if self.active:
+            source = self.source
+            if source.offered:
+                source.taken = True
+                if source.last:
+                    self.left -= 1
+                    finished = self.left == 0
+        elif self.block.ready:
+            self.left = self.block.head.queries
+            self.active = not self.occupied[self.bank]
+        self.finished = finished
+        if finished:
+            self.active = False
+            self.block.take()
+            self.loaded[self.bank] = self.occupied[self.bank] = True
+            self.bank ^= 1
+        if self.issued:
+            self.issued = False
+            self.loaded[self.issued_bank] = False
+            if self.empty:
+                self.occupied[self.issued_bank] = False
+            self.empty = False
+        if self.released and self.released[0][0] == now:
+            self.occupied[self.released.popleft()[1]] = False

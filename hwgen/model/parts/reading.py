@@ -1,0 +1,268 @@
+"""From requests for bytes to words: clients, arbitration, bus and memory."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any
+
+from hwgen.model.parts.records import Request, Split
+from hwgen.params import Params
+
+
+class Splitter:
+    """`BurstSplitter`: requests (address within a chunk, bytes) become bursts.
+
+    Members: request (offered, or None), taken (it was taken in this cycle), counted; word, end, left (of the one that
+    is cut), length (beats minus one of the burst that is offered, -1 if there is none).
+    """
+
+    __slots__ = ("chunk", "counted", "end", "left", "length", "longest", "request", "taken", "word", "word_bytes")
+
+    def __init__(self, params: Params) -> None:
+        self.word_bytes = params.bus_bytes
+        self.longest = params.config.burst_beats - 1
+        self.chunk = params.bus_bytes * params.config.burst_beats
+        self.request: Request | None = None
+        self.counted: Split | None = None
+        self.taken = False
+        self.word = self.left = self.end = 0
+        self.length = -1
+
+    def tick(self, ready: bool) -> None:
+        """One cycle; `ready`: the burst that is offered is taken."""
+        move = self.length < 0 or (ready and self.left == 0)
+        counted = self.counted
+        self.taken = False
+        if counted is None or move:
+            request = self.request
+            if request is None:
+                self.counted = None
+            else:
+                address, size = request
+                last = address - 1 + size
+                end = last % self.chunk // self.word_bytes
+                self.counted = Split(address // self.word_bytes, end, last // self.chunk)
+                self.taken = True
+        if move:
+            if counted is None:
+                self.length = -1
+            else:
+                self.word, self.end, self.left = counted
+                self.length = (self.longest if self.left else self.end) - self.word
+        elif ready:
+            self.left -= 1
+            self.word = 0
+            self.length = self.longest if self.left else self.end
+
+    def empty(self) -> bool:
+        return self.counted is None and self.length < 0
+
+
+class Client:
+    """`ReadClient` with its `WordQueue`.
+
+    Sleeps while nothing can change (`calm`): until a word comes, one is taken, a burst is issued, or there is another
+    request than the one `seen`.
+
+    Members: splitter; room, offered and waiting (lengths of bursts, -1 for none), fits; used, found, present (the
+    queue's words in memory, in its first and its last register), taken (the word that is present); words (all so far).
+    """
+
+    __slots__ = (
+        "ample",
+        "calm",
+        "fits",
+        "found",
+        "offered",
+        "present",
+        "room",
+        "seen",
+        "splitter",
+        "taken",
+        "used",
+        "waiting",
+        "words",
+    )
+
+    def __init__(self, params: Params, depth: int) -> None:
+        self.splitter = Splitter(params)
+        self.room, self.ample = depth, 2 * params.config.burst_beats
+        self.offered = self.waiting = -1
+        self.fits = self.found = self.present = self.taken = self.calm = False
+        self.seen: Request | None = None
+        self.used = self.words = 0
+
+    def more(self) -> bool:
+        """Another burst will be offered in the cycle after this one is taken."""
+        return self.waiting >= 0 or (self.fits and self.splitter.length >= 0)
+
+    def asking(self) -> bool:
+        return self.offered >= 0 or self.splitter.length >= 0 or self.splitter.counted is not None
+
+    def empty(self) -> bool:
+        return not (self.used or self.found or self.present or self.asking())
+
+    def tick(self, write: bool, issued: bool) -> None:
+        """One cycle; `write`: a word comes; `issued`: the burst that is offered is."""
+        splitter, room = self.splitter, self.room
+        before = self._registers()
+        freed = self._move_words(write)
+        following = splitter.length
+        reserve = self.fits and self.waiting < 0 and following >= 0
+        if following >= 0 or splitter.counted is not None or splitter.request is not None:
+            splitter.tick(self.fits and self.waiting < 0)
+        else:
+            splitter.taken = False
+        self.fits = room >= self.ample or (following >= 0 and not reserve and room > following)
+        if freed:
+            self.room += 1
+        if reserve:
+            self.room -= following + 1
+        if self.offered < 0 or issued:
+            self.offered = self.waiting if self.waiting >= 0 else following if reserve else -1
+            self.waiting = -1
+        elif reserve:
+            self.waiting = following
+        self.seen = splitter.request
+        self.calm = not splitter.taken and self._registers() == before
+
+    def _registers(self) -> tuple[Any, ...]:
+        """All that a cycle may change."""
+        splitter = self.splitter
+        words = self.used, self.found, self.present
+        bursts = self.fits, self.offered, self.waiting, self.room
+        return words, bursts, splitter.length, splitter.left, splitter.counted
+
+    def _move_words(self, write: bool) -> bool:
+        """The word queue; whether one of its places has become free."""
+        move = self.taken or not self.present
+        self.taken = False
+        read = self.used != 0 and (move or not self.found)
+        if move:
+            self.present = self.found
+            self.found = read
+        elif read:
+            self.found = True
+        if write:
+            self.used += 1
+            self.words += 1
+        if read:
+            self.used -= 1
+        return read
+
+
+class ReadEngine:
+    """`ReadEngine` with its tracker, and the memory behind it.
+
+    Members: clients; chosen (a client, -1 for none), behind (the arbiter's turn: the first client behind the one
+    granted last), prefer (a cycle behind), offered (AR); flying (bursts); bursts (in memory: time when due, owner,
+    words); beat (the owner of the word on R, -1 for none), last; taken (the owner of the word a cycle ago); credit;
+    waits.
+    """
+
+    __slots__ = (
+        "bandwidth",
+        "beat",
+        "behind",
+        "bursts",
+        "chosen",
+        "clients",
+        "credit",
+        "flying",
+        "last",
+        "latency",
+        "offered",
+        "outstanding",
+        "prefer",
+        "sent",
+        "taken",
+        "waits",
+    )
+
+    def __init__(self, params: Params, depths: tuple[int, ...], latency: int, bandwidth: int) -> None:
+        self.clients = [Client(params, depth) for depth in depths]
+        self.latency, self.bandwidth = latency, bandwidth
+        self.outstanding = params.config.outstanding
+        self.chosen, self.behind, self.prefer = -1, 0, -1
+        self.offered: tuple[int, int] | None = None
+        self.bursts: deque[tuple[int, int, int]] = deque()
+        self.flying = self.sent = self.waits = 0
+        self.beat = self.taken = -1
+        self.last = False
+        self.credit = MOST_CREDIT
+
+    def idle(self) -> bool:
+        return self.flying == 0 and self.taken < 0 and all(client.empty() for client in self.clients)
+
+    def tick(self, now: int, prefer: int) -> None:
+        """One cycle; `prefer`: the client that goes first, -1 for none."""
+        if self.flying and self.beat < 0:
+            self.waits += 1
+        room = self.flying != self.outstanding
+        if self.last:
+            self.flying -= 1
+        write, self.taken = self.taken, self.beat
+        self._memory(now)
+        issued = self._issue(room, prefer)
+        for i, client in enumerate(self.clients):
+            if (
+                not client.calm
+                or write == i
+                or issued == i
+                or client.taken
+                or client.splitter.request is not client.seen
+            ):
+                client.tick(write == i, issued == i)
+
+    def _issue(self, room: bool, prefer: int) -> int:
+        """Choose a burst, and move the one chosen before; gives its client, or -1."""
+        chosen, clients = self.chosen, self.clients
+        issued = chosen if chosen >= 0 and room else -1
+        self.offered = None
+        if issued >= 0:
+            self.offered = (issued, clients[issued].offered + 1)
+            self.flying += 1
+        if issued >= 0 or chosen < 0:
+            self.chosen = self._choose(chosen)
+            if self.chosen >= 0:
+                self.behind = self.chosen + 1
+        self.prefer = prefer
+        return issued
+
+    def _choose(self, chosen: int) -> int:
+        clients = self.clients
+        if self.prefer >= 0 and clients[self.prefer].asking():
+            i = self.prefer
+            return i if (clients[i].more() if i == chosen else clients[i].offered >= 0) else -1
+        first = -1
+        for i, client in enumerate(clients):
+            if client.more() if i == chosen else client.offered >= 0:
+                if i >= self.behind:
+                    return i
+                if first < 0:
+                    first = i
+        return first
+
+    def _memory(self, now: int) -> None:
+        """Beats of the bursts that are due; a burst on AR comes in."""
+        bursts = self.bursts
+        moves = False
+        if bursts and now >= bursts[0][0] and self.credit >= BEAT_CREDIT:
+            _, self.beat, words = bursts[0]
+            self.sent += 1
+            moves = True
+            self.last = self.sent == words
+            if self.last:
+                bursts.popleft()
+                self.sent = 0
+        else:
+            self.beat, self.last = -1, False
+        if self.bandwidth != BEAT_CREDIT:
+            self.credit = min(self.credit - BEAT_CREDIT * moves + self.bandwidth, MOST_CREDIT)
+        if self.offered is not None:
+            # Known in memory a cycle later, so never due before that.
+            bursts.append((max(now + self.latency - 1, now + 1), *self.offered))
+
+
+BEAT_CREDIT, MOST_CREDIT = 256, 511
+"""Of `axi_memory.sv`: what a beat costs, and what a channel that rests has saved."""

@@ -1,0 +1,191 @@
+"""From bus words to converted rows."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from amaranth.utils import ceil_log2
+
+from hwgen.memory.convert import ElementShift
+from hwgen.memory.row_steps import RingShape
+from hwgen.model.parts.queue import Fifo
+from hwgen.model.parts.reading import Client
+from hwgen.model.parts.records import Run
+from hwgen.model.parts.walker import Walker
+from hwgen.params import Params
+
+OUTPUT = ElementShift.LATENCY
+"""The stage of the converter that is its output."""
+
+
+class Unpacker:
+    """A `RowReader` behind its walker, and its `BlockConverter`: runs wait, their rows become beats (`RowSteps`), these
+    take words out of a ring (`ElementRing`), and rows are converted. Both halves sleep while nothing can change.
+
+    Members: offered (a converted beat is), last (it is its row's last), taken.
+    """
+
+    __slots__ = (
+        "active",
+        "asking",
+        "beat",
+        "beat_elements",
+        "calm",
+        "client",
+        "elements",
+        "flow",
+        "fold",
+        "full",
+        "group",
+        "half",
+        "last",
+        "left",
+        "offered",
+        "offset",
+        "ring_words",
+        "row_beats",
+        "rows",
+        "runs",
+        "stages",
+        "step",
+        "taken",
+        "turned",
+        "used",
+        "walker",
+        "word",
+        "word_bits",
+    )
+
+    def __init__(self, params: Params, rows: int, elements: int, client: Client, walker: Walker) -> None:
+        ring = RingShape.of(params)
+        self.elements, self.client, self.walker = elements, client, walker
+        self.fold, self.beat_elements = rows // params.config.beat, ring.beat
+        self.word, self.word_bits, self.ring_words = ring.word, ceil_log2(ring.word), ring.words
+        self.row_beats = -(-elements // rows) * self.fold
+        self.runs = Fifo(params.config.queue_beats)
+        # RowSteps, with the step that it offers: words needed, words passed, last of its row.
+        self.active = False
+        self.left = self.rows = self.group = self.offset = 0
+        self.step: tuple[int, int, bool] | None = None
+        # ElementRing: words, and the two stages behind: None, or whether the beat is its row's last.
+        self.used = 0
+        self.half: bool | None = None
+        self.turned: bool | None = None
+        # BlockConverter: beats collected and read back, full banks, and its stages.
+        self.beat = self.full = self.flow = 0
+        self.stages: deque[int] = deque([0] * OUTPUT)
+        self.offered = self.last = self.taken = self.calm = False
+        self.asking = True
+
+    def tick(self) -> None:
+        """One cycle of all that comes behind the words, before the read engine's."""
+        blocked = not self.client.present or self.used == self.ring_words
+        if self.calm and blocked and not self.taken and (self.active or not self.runs.ready):
+            return
+        self.calm = True
+        self._turn(self._convert())
+
+    def ask(self, element_bytes: int) -> None:
+        """One cycle of the walker and of the runs, behind the read engine's."""
+        runs, walker, splitter = self.runs, self.walker, self.client.splitter
+        if not (self.asking or splitter.taken or runs.taken):
+            return
+        run = None
+        if walker.run is not None and runs.room():
+            walker.run_taken = True
+            run = Run(walker.run.offset // element_bytes, walker.run.rows)
+        self.asking = runs.tick(run)
+        walker.request_taken = splitter.taken
+        self.asking |= walker.tick()
+        splitter.request = walker.request
+
+    def _convert(self) -> bool:
+        """Beats of a full bank move on; one is collected in the other bank. Whether it is."""
+        full = self.full
+        move = self.taken or not self.offered
+        self.taken = False
+        accept = self.turned is not None and full < 2
+        if move:
+            stages = self.stages
+            if full or self.flow or self.offered:
+                self.calm = False
+            else:
+                if accept:
+                    self.calm = False
+                    self.full += bool(self.turned)
+                return accept
+            out = stages.popleft()
+            self.offered, self.last = out > 0, out == 2
+            self.flow += (full > 0) - self.offered
+            if full:
+                self.beat += 1
+                if self.beat == self.row_beats:
+                    self.beat = 0
+                    self.full -= 1
+                    stages.append(2)
+                else:
+                    stages.append(1)
+            else:
+                stages.append(0)
+        if accept:
+            self.calm = False
+            self.full += bool(self.turned)
+        return accept
+
+    def _turn(self, taken: bool) -> None:
+        """The ring: a word comes in, a step takes its elements out."""
+        word = self.client.present and self.used != self.ring_words
+        step, used = self.step, self.used
+        move_turned = taken or self.turned is None
+        move = move_turned or self.half is None
+        there = step is not None and used >= step[0]
+        if move_turned:
+            self.turned = self.half
+            if self.half is not None:
+                self.calm = False
+        if move:
+            self.half = step[2] if step is not None and there else None
+        if word:
+            self.calm = False
+            self.client.taken = True
+            self.used += 1
+        if step is not None and move and there:
+            self.used -= step[1]
+            self.step = None
+            self.calm = False
+        self._steps()
+
+    def _steps(self) -> None:
+        """The next beat's step; `self.step` is None if the place is free."""
+        move = self.step is None
+        run_ends = False
+        if self.active and move:
+            self.calm = False
+            run_ends = self._next_step()
+        if not self.active or run_ends:
+            runs = self.runs
+            self.active = runs.ready
+            if runs.ready:
+                self.calm = False
+                self.offset, self.rows = runs.head
+                self.left = self.elements
+                runs.taken = True
+
+    def _next_step(self) -> bool:
+        """Offer a step; whether the run ends with it."""
+        left, final = self.left, self.rows == 1
+        ends = left <= self.beat_elements
+        count = left if ends else self.beat_elements
+        row_ends = ends and self.group == self.fold - 1
+        end = self.offset + count
+        words, rest = end >> self.word_bits, end & (self.word - 1)
+        partial = 1 if rest else 0
+        self.step = (words + partial, words + (partial if ends and final else 0), row_ends)
+        self.group = 0 if self.group == self.fold - 1 else self.group + 1
+        self.offset = 0 if ends and final else rest
+        if row_ends:
+            self.left = self.elements
+            self.rows -= 1
+        else:
+            self.left = left - count
+        return row_ends and final

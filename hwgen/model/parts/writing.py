@@ -1,0 +1,224 @@
+"""From the streams of O and LSE to memory."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from hwgen.memory.write_client import LEAST_WORDS
+from hwgen.model.parts.draining import LAST
+from hwgen.model.parts.queue import Fifo
+from hwgen.model.parts.reading import BEAT_CREDIT, MOST_CREDIT, Splitter
+from hwgen.model.parts.walker import BLOCK, JOB, ROW, Walker
+from hwgen.params import Params
+
+RESTING = (JOB, BLOCK, ROW)
+"""States in which a walker may wait for others."""
+
+SETTLING = 16
+"""More cycles than a request that moves on its own takes to come to rest."""
+
+
+class Packer:
+    """`RowPacker`: rows of `elements` elements of `element_bits` bits, `beat` of them in a beat, become bus words.
+
+    Members: values (queue), walker; as in the hardware; offered (a word is), taken.
+    """
+
+    def __init__(
+        self, params: Params, element_bits: int, beat: int, elements: int, values: Fifo, walker: Walker
+    ) -> None:
+        self.lanes = params.config.bus_bits // element_bits
+        self.element_bytes, self.elements = element_bits // 8, elements
+        self.size = min(beat, self.lanes)
+        self.chunks = -(-beat // self.size)
+        self.rest = beat - (self.chunks - 1) * self.size
+        self.values, self.walker = values, walker
+        self.active = self.overhang = self.complete = self.turned = self.offered = self.taken = False
+        self.left = self.place = self.chunk = self.rows = 0
+
+    def tick(self) -> None:
+        if self.offered and not self.taken:
+            # Nothing moves but a run that may be taken.
+            if not self.active:
+                self._take_run()
+            return
+        self.taken = False
+        self.offered, self.turned = self.turned, self.complete
+        take = self.active and self.values.ready and not self.overhang
+        self.complete, self.overhang = self.overhang, False
+        ended = not self.active
+        if take:
+            ended = self._step()
+        if ended:
+            self._take_run()
+
+    def _take_run(self) -> None:
+        run = self.walker.run
+        self.active = run is not None
+        if run is not None:
+            self.walker.run_taken = True
+            self.place, self.rows = run[0] // self.element_bytes, run[1]
+            self.left = self.elements
+
+    def _step(self) -> bool:
+        """A beat, or a word's worth of it; whether the run ends."""
+        beat_end = self.chunk == self.chunks - 1
+        size = self.rest if beat_end else self.size
+        finish = beat_end and self.values.head & LAST == LAST
+        final = self.rows == 1
+        ends = self.left <= size
+        run_end = ends and self.left != 0 and final
+        following = self.place + (self.left if ends else size)
+        self.overhang = run_end and following > self.lanes
+        self.complete = run_end or following >= self.lanes
+        self.left = 0 if ends else self.left - size
+        self.place = following % self.lanes
+        self.chunk = 0 if beat_end else self.chunk + 1
+        if beat_end:
+            self.values.taken = True
+        if finish:
+            self.left = self.elements
+            self.rows -= 1
+        return finish and final
+
+
+class WriteClient:
+    """`WriteClient`: a burst is offered once all its words are queued.
+
+    Members: source, splitter; queue (`SyncFIFOBuffered`, of which only the number of words matters); spare (words of no
+    taken burst); offered (a burst is); words (all so far); asked (rows, all so far).
+    """
+
+    def __init__(self, params: Params, source: Packer) -> None:
+        self.source, self.splitter = source, Splitter(params)
+        self.queue = Fifo(max(2 * params.config.burst_beats, LEAST_WORDS) + 1)
+        self.spare = self.words = self.asked = 0
+        self.offered = False
+
+    def empty(self) -> bool:
+        return self.splitter.counted is None and self.splitter.length < 0 and self.queue.empty()
+
+    def tick(self, taken: bool) -> None:
+        """One cycle; `taken`: the burst that is offered is."""
+        source, splitter = self.source, self.splitter
+        length = splitter.length
+        written = source.offered and self.queue.room()
+        offered = length >= 0 and self.spare > length and not taken
+        if written:
+            source.taken = True
+            self.spare += 1
+            self.words += 1
+        if taken:
+            self.spare -= length + 1
+        self.offered = offered
+        if self.queue.items or self.queue.taken or written:
+            self.queue.tick(True if written else None)
+        source.tick()
+        if length >= 0 or splitter.counted is not None or splitter.request is not None:
+            splitter.tick(taken)
+        else:
+            splitter.taken = False
+        walker = source.walker
+        if splitter.taken:
+            self.asked += walker.asked
+            walker.request_taken = True
+        walker.tick()
+        splitter.request = walker.request
+
+    def quiet(self) -> bool:
+        """Nothing moves unless something new comes."""
+        source = self.source
+        if self.offered or self.queue.items or self.queue.taken or source.values.ready:
+            return False
+        if source.offered or source.turned or source.complete or source.overhang:
+            return False
+        return source.walker.state in RESTING and not source.walker.head.ready
+
+
+class WriteEngine:
+    """`WriteEngine` and the memory behind it.
+
+    Members: clients; behind (the arbiter's turn); address (AW is offered); in_flight; orders (queue of owners and
+    lengths); order, left (the burst that is sent: its owner, and words left, -1 if none is); word (W is offered), last;
+    bursts (in memory: taken addresses whose last word has not come), answers (times of responses); credit; waits.
+    """
+
+    def __init__(self, params: Params, clients: list[WriteClient], latency: int, bandwidth: int) -> None:
+        self.clients, self.latency, self.bandwidth = clients, latency, bandwidth
+        self.outstanding = params.config.outstanding
+        self.orders = Fifo(self.outstanding + 1)
+        self.answers: deque[int] = deque()
+        self.behind = self.in_flight = self.bursts = self.waits = self.order = 0
+        self.left, self.quiet = -1, 0
+        self.address = self.word = self.last = False
+        self.credit = MOST_CREDIT
+
+    def idle(self) -> bool:
+        return self.in_flight == 0 and all(client.empty() for client in self.clients)
+
+    def tick(self, now: int) -> None:
+        if self.quiet > SETTLING:
+            if all(client.quiet() for client in self.clients):
+                if self.bandwidth != BEAT_CREDIT:
+                    self.credit = min(self.credit + self.bandwidth, MOST_CREDIT)
+                return
+            self.quiet = 0
+        busy = self.in_flight or self.word or self.address or self.left >= 0 or not self.orders.empty()
+        self.quiet = self.quiet + 1 if not busy and all(client.quiet() for client in self.clients) else 0
+        room = self.in_flight != self.outstanding
+        self._memory(now)
+        self._send()
+        issued = self._issue(room)
+        for i, client in enumerate(self.clients):
+            client.tick(issued == i)
+
+    def _memory(self, now: int) -> None:
+        """A word is taken, an address comes in, a response goes out."""
+        moves = self.word and self.bursts > 0 and self.credit >= BEAT_CREDIT
+        if self.word and not moves:
+            self.waits += 1
+        if self.answers and self.answers[0] == now:
+            self.answers.popleft()
+            self.in_flight -= 1
+        if self.address:
+            self.bursts += 1
+            self.address = False
+        if moves:
+            self.word = False
+            if self.last:
+                self.last = False
+                self.bursts -= 1
+                before = self.answers[-1] if self.answers else 0
+                self.answers.append(max(now + self.latency, before + 1))
+        if self.bandwidth != BEAT_CREDIT:
+            self.credit = min(self.credit - BEAT_CREDIT * moves + self.bandwidth, MOST_CREDIT)
+
+    def _send(self) -> None:
+        """The next word, if the place is free."""
+        ended = self.left < 0
+        if self.left >= 0 and not self.word:
+            self.clients[self.order].queue.taken = True
+            self.word, self.last = True, self.left == 0
+            ended = self.left == 0
+            self.left -= 1
+        if ended and self.orders.ready:
+            self.order, self.left = self.orders.head
+            self.orders.taken = True
+        elif ended:
+            self.order = 0
+
+    def _issue(self, room: bool) -> int:
+        """The address of the next client's burst; gives the client, or -1."""
+        issued = -1
+        if room:
+            wanting = [i for i, client in enumerate(self.clients) if client.offered]
+            if wanting:
+                issued = next((i for i in wanting if i >= self.behind), wanting[0])
+        if issued >= 0:
+            self.behind = issued + 1
+            self.address = True
+            self.in_flight += 1
+            self.orders.tick((issued, self.clients[issued].splitter.length))
+        else:
+            self.orders.tick()
+        return issued
