@@ -11,11 +11,11 @@ PIP := $(VENV)/bin/python -m pip --quiet --disable-pip-version-check install
 export XDG_CACHE_HOME ?= $(CURDIR)/.cache
 export MPLCONFIGDIR ?= $(XDG_CACHE_HOME)/matplotlib
 
-.PHONY: help setup test lint demo demo-minilm campaign test-torch bench clean distclean
+.PHONY: help setup test lint demo demo-minilm campaign model-campaign sweep-campaign test-torch test-browser bench results clean distclean
 .DEFAULT_GOAL := help
 
 help: ## this table
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' Makefile
 	@echo "PYTHON=python3.12 names another Python for setup; JOBS=4 runs that many tests at a time."
 
 setup: $(READY) ## install all packages into .venv (needs Python >= 3.11, g++, make, perl)
@@ -52,13 +52,27 @@ demo-minilm: setup ## the whole all-MiniLM-L6-v2 with its attention on the simul
 campaign: setup ## 500 random attention problems on the accelerator against the integer model; resumable
 	$(VENV)/bin/python -m rtl_tests.campaign
 
+model-campaign: setup ## 300 random problems: the model's counters against those of the hardware; resumable
+	$(VENV)/bin/python -m rtl_tests.model_campaign
+
+sweep-campaign: setup ## 500 points of a sweep on a Dask cluster, killed and resumed
+	$(VENV)/bin/python -m rtl_tests.sweep_campaign
+
 test-torch: setup ## install PyTorch and test the operator for it
 	@$(PIP) --only-binary :all: "torch>=2.8"
 	$(VENV)/bin/python -m pytest --basetemp=build/pytest rtl_tests/optional/torch_operator.py
 
+test-browser: setup ## install Playwright and look at the page of `hwgen report` in Chromium; fetches one if there is none
+	@mkdir -p build
+	@$(PIP) --only-binary :all: "playwright>=1.60"
+	$(VENV)/bin/python -m pytest --basetemp=build/pytest rtl_tests/optional/browser.py
+
 bench: setup ## measure utilisation, traffic and error; results in build/bench.json
 	@mkdir -p build
 	$(VENV)/bin/hwgen bench -o build/bench.json
+
+results: setup ## make all tables and pictures in docs/results that come from code again
+	$(VENV)/bin/hwgen results
 
 clean: ## remove results and the caches of the checkers
 	rm -rf build .pytest_cache .ruff_cache .mypy_cache

@@ -13,23 +13,25 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hwgen import __version__, doctor
+from hwgen.cascade import command as cascade
 from hwgen.command_line import (
     GENERATOR,
     PICTURE,
     SIMULATOR,
     Commands,
     Parser,
-    UsageError,
     add_configuration,
+    add_data,
+    add_memory,
     add_verb,
-    bandwidth,
-    latency,
-    pauses,
+    check_data,
     picture,
-    seed,
-    shape,
 )
 from hwgen.errors import HwgenError
+from hwgen.evaluation import command as evaluation
+from hwgen.model import command as model
+from hwgen.report import command as report
+from hwgen.sweep import command as sweep
 
 SCORE_NAMES = "an example of the library's function (hwgen.scoremod.library), or file.py:function for your own one"
 
@@ -75,10 +77,15 @@ def _parser() -> argparse.ArgumentParser:
     for add in (
         _add_generate,
         _add_sim,
+        report.add,
+        model.add,
         _add_score,
         _add_demo,
         _add_demo_minilm,
         _add_bench,
+        evaluation.add,
+        cascade.add,
+        sweep.add,
         _add_presets,
         _add_doctor,
     ):
@@ -115,36 +122,19 @@ def _add_sim(commands: Commands) -> None:
         (
             "hwgen sim --preset tiny --shape 1,2,16,40 --causal --offset 24",
             "hwgen sim --preset demo --input heads.npz --picture heads.png",
+            "hwgen sim --preset tiny --shape 1,2,16,40 --trace build/trace.json",
         ),
         _sim,
     )
     add_configuration(command)
-    _add_data(command)
-    memory = command.add_argument_group("memory")
-    text = "cycles from an address to its data, at least 2 (default 100)"
-    memory.add_argument("--latency", type=latency, default=100, metavar="N", help=text)
-    text = "data can move in N of 256 cycles (default all)"
-    memory.add_argument("--bandwidth", type=bandwidth, default=256, metavar="N", help=text)
-    memory.add_argument("--stall", type=pauses, default=0, metavar="N", help="channels pause in N of 256 cycles")
+    add_data(command)
+    add_memory(command)
     results = command.add_argument_group("results")
     results.add_argument("--waves", type=Path, metavar="FILE", help="write all signals as a VCD file (slow, large)")
+    text = "write what all units did as a trace for Perfetto, 1 us being 1 cycle"
+    results.add_argument("--trace", type=Path, metavar="FILE.json", help=text)
     results.add_argument("--picture", type=Path, metavar="FILE.png", help="draw activity and the first head's weights")
     results.add_argument("--json", action="store_true", help="print one JSON object instead of the table")
-
-
-def _add_data(command: argparse.ArgumentParser) -> None:
-    data = command.add_argument_group("data")
-    text = (
-        "arrays q (B,Hq,L,E), k (B,Hkv,S,E), v (B,Hkv,S,F) of float16, float32 or bfloat16, rounded to the preset's "
-        "input format if that is another; query head h uses key/value head h // (Hq / Hkv)"
-    )
-    data.add_argument("--input", type=Path, metavar="FILE.npz", help=text)
-    data.add_argument("--shape", type=shape, metavar="B,H,L,S", help="size of random data if there is no --input")
-    data.add_argument("--seed", type=seed, default=1, metavar="N", help="of random data and random pauses (default 1)")
-    data.add_argument("--scale", type=float, metavar="X", help="factor on the scores (default 1/sqrt(E))")
-    data.add_argument("--causal", action="store_true", help="query i sees keys j <= i + offset only")
-    data.add_argument("--offset", type=int, default=0, metavar="N", help="of --causal, may be negative (default 0)")
-    data.add_argument("--key-length", type=int, metavar="N", help="only the first N keys exist (default all)")
 
 
 def _add_score(commands: Commands) -> None:
@@ -227,8 +217,7 @@ def _generate(arguments: argparse.Namespace) -> int:
 
 
 def _sim(arguments: argparse.Namespace) -> int:
-    if arguments.input and arguments.shape:
-        raise UsageError("--shape is for random data; the arrays of --input have their own")
+    check_data(arguments)
     doctor.require(*SIMULATOR, *(PICTURE if arguments.picture else ()))
     from hwgen import commands
 
@@ -237,11 +226,11 @@ def _sim(arguments: argparse.Namespace) -> int:
 
 def _score(arguments: argparse.Namespace) -> int:
     doctor.require(*GENERATOR, *(PICTURE if arguments.picture else ()))
-    from hwgen import commands
-    from hwgen.scoremod import report
+    from hwgen.request import configured
+    from hwgen.scoremod.report import run
 
-    params = commands.configured(arguments.preset, arguments.set)
-    return report.run(arguments.name, arguments.preset, params, json_wanted=arguments.json, picture=arguments.picture)
+    params = configured(arguments.preset, arguments.set)
+    return run(arguments.name, arguments.preset, params, json_wanted=arguments.json, picture=arguments.picture)
 
 
 def _demo(arguments: argparse.Namespace) -> int:

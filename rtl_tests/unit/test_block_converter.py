@@ -8,7 +8,6 @@ from hwgen.memory.convert import BlockConverter
 from rtl_tests.harness.configurations import params
 from rtl_tests.harness.unit import run_unit
 
-
 CASES = [("base", 0.0, 0.0), *((name, 0.3, 0.3) for name in ("base", "fp16", "fp32", "narrow_operands", "wide_beats"))]
 
 
