@@ -26,7 +26,7 @@ def builder(params: Params, work: Work) -> SystemBuild:
     """The simulator of a machine, which other tests build too where they have the same one; with a larger memory if the
     problem does not fit the usual one."""
     size = places(params, work).ring + 2 * DESCRIPTOR_BYTES
-    return build_system(params, memory_bits=max(MEMORY_BITS, memory_bits_for(size)), fast=False)
+    return build_system(params, memory_bits=max(MEMORY_BITS, memory_bits_for(size)))
 
 
 def measured(build: SystemBuild, work: Work, memory: Memory, seed: int = 1) -> dict[str, int]:
