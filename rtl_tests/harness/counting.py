@@ -21,12 +21,16 @@ EARLY = ("value_idle_fill", "value_idle_no_job")
 """Causes of the value array, late by its pipeline: with the first descriptor behind a reset some of the cycles before
 it still count as FILL, as that is what a pipeline holds that was reset. Their sum is what it always is."""
 
+WORTH_A_FAST_BUILD = 512
+"""Multipliers from which compiling for speed takes less time than it saves."""
+
 
 def builder(params: Params, work: Work) -> SystemBuild:
     """The simulator of a machine, which other tests build too where they have the same one; with a larger memory if the
     problem does not fit the usual one."""
     size = places(params, work).ring + 2 * DESCRIPTOR_BYTES
-    return build_system(params, memory_bits=max(MEMORY_BITS, memory_bits_for(size)))
+    bits = max(MEMORY_BITS, memory_bits_for(size))
+    return build_system(params, memory_bits=bits, fast=params.macs >= WORTH_A_FAST_BUILD)
 
 
 def measured(build: SystemBuild, work: Work, memory: Memory, seed: int = 1) -> dict[str, int]:
