@@ -15,6 +15,9 @@ from amaranth.lib import wiring
 
 from hwgen.part import Part, current_library
 
+YOUNG_OBJECTS = 500_000
+"""So many may wait for the garbage collector: some hundred megabytes."""
+
 
 class PartLibrary:
     """Collects the modules of a design, children before parents, in the order in which they are met."""
@@ -51,6 +54,9 @@ class PartLibrary:
         top = top[: top.index("\nend\n")]
         self._ports[name] = frozenset(re.findall(r"wire .*(?:input|output) \d+ +\\(\S+)", top))
         self.modules.append(text)
+        # What Amaranth built of the parts so far is young, and mostly garbage; what is not is looked at only once.
+        if gc.get_count()[0] > YOUNG_OBJECTS:
+            gc.collect(0)
 
     def _new_name(self, part: Part) -> str:
         taken = set(self._names.values())
@@ -78,7 +84,7 @@ def without_empty_wires(text: str) -> str:
 
 @contextlib.contextmanager
 def collector_resting() -> Iterator[None]:
-    """Without Python's garbage collector, which takes a fifth of the time and finds next to nothing."""
+    """Without Python's garbage collector running whenever it likes, which takes a fifth of the time."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:
