@@ -19,8 +19,8 @@ from hwgen.params import BUS_BITS, LIMITS
 from hwgen.presets import PRESETS
 from hwgen.sweep.metrics import METRICS, Load, Setting
 from hwgen.sweep.points import grid_size
-from hwgen.sweep.read import Entry, read
 from hwgen.sweep.spec import SAMPLERS, Constraint, Objective, Parameter, Search, Spec, Value
+from hwgen.yaml_tree import Entry, read
 
 PARAMETERS = tuple(field.name for field in fields(Config) if field.name not in OPTIONAL)
 DIRECTIONS = {"minimise": False, "maximise": True}

@@ -52,10 +52,10 @@ class Entry:
                 raise self.error(f"the key {name!r} is missing")
         return found
 
-    def items(self) -> list[Entry]:
-        """The entries of a list, at least one."""
+    def items(self, *, may_be_empty: bool = False) -> list[Entry]:
+        """The entries of a list."""
         self._expect(yaml.SequenceNode)
-        if not self.node.value:
+        if not self.node.value and not may_be_empty:
             raise self.error("the list is empty")
         return [Entry(self.file, node) for node in self.node.value]
 
@@ -125,14 +125,19 @@ class Entry:
 
 def read(path: Path) -> Entry:
     """The tree of a file. Raises ConfigError if it is not YAML or is empty, OSError if it cannot be read."""
+    return parse(path.read_bytes(), str(path))
+
+
+def parse(text: str | bytes, file: str) -> Entry:
+    """The tree of a text; `file` stands before line and column in errors. Raises ConfigError as `read` does."""
     try:
-        node = yaml.compose(path.read_bytes(), Loader=yaml.SafeLoader)
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        where = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else f"{path}"
+        where = f"{file}:{mark.line + 1}:{mark.column + 1}" if mark else file
         raise ConfigError(f"{where}: not YAML: {error.problem or error.context}") from None
     except yaml.YAMLError as error:
-        raise ConfigError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
+        raise ConfigError(f"{file}: not YAML: {' '.join(str(error).split())}") from None
     if node is None:
-        raise ConfigError(f"{path}:1:1: the file is empty")
-    return Entry(str(path), node)
+        raise ConfigError(f"{file}:1:1: the file is empty")
+    return Entry(file, node)
