@@ -70,19 +70,25 @@ def add_data(command: argparse.ArgumentParser) -> None:
     data.add_argument("--shape", type=shape, metavar="B,H,L,S", help="size of random data if there is no --input")
     data.add_argument("--seed", type=seed, default=1, metavar="N", help="of random data and random pauses (default 1)")
     data.add_argument("--scale", type=float, metavar="X", help="factor on the scores (default 1/sqrt(E))")
-    data.add_argument("--causal", action="store_true", help="query i sees keys j <= i + offset only")
-    data.add_argument("--offset", type=int, default=0, metavar="N", help="of --causal, may be negative (default 0)")
-    data.add_argument("--key-length", type=int, metavar="N", help="only the first N keys exist (default all)")
+    add_masks(data)
 
 
-def add_memory(command: argparse.ArgumentParser) -> None:
-    """How the memory behaves."""
+def add_masks(group: argparse._ArgumentGroup) -> None:
+    """Which keys a query sees."""
+    group.add_argument("--causal", action="store_true", help="query i sees keys j <= i + offset only")
+    group.add_argument("--offset", type=int, default=0, metavar="N", help="of --causal, may be negative (default 0)")
+    group.add_argument("--key-length", type=int, metavar="N", help="only the first N keys exist (default all)")
+
+
+def add_memory(command: argparse.ArgumentParser, *, stall: bool = True) -> None:
+    """How the memory behaves; `stall`: it may pause at random."""
     memory = command.add_argument_group("memory")
     text = "cycles from an address to its data, at least 2 (default 100)"
     memory.add_argument("--latency", type=latency, default=100, metavar="N", help=text)
     text = "data can move in N of 256 cycles (default all)"
     memory.add_argument("--bandwidth", type=bandwidth, default=256, metavar="N", help=text)
-    memory.add_argument("--stall", type=pauses, default=0, metavar="N", help="channels pause in N of 256 cycles")
+    if stall:
+        memory.add_argument("--stall", type=pauses, default=0, metavar="N", help="channels pause in N of 256 cycles")
 
 
 def check_data(arguments: argparse.Namespace) -> None:

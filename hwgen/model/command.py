@@ -6,7 +6,7 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from hwgen import doctor
-from hwgen.command_line import Commands, add_configuration, add_verb, bandwidth, latency, number, shape
+from hwgen.command_line import Commands, add_configuration, add_masks, add_memory, add_verb, number, shape
 
 if TYPE_CHECKING:
     from hwgen.model.machine import Prediction
@@ -31,16 +31,10 @@ def add(commands: Commands) -> None:
     problem.add_argument("--kv-heads", type=int, metavar="N", help=text)
     text = "head dimensions of q and k, and of v (default the preset's)"
     problem.add_argument("--head", type=head, metavar="E,F", help=text)
-    problem.add_argument("--causal", action="store_true", help="query i sees keys j <= i + offset only")
-    problem.add_argument("--offset", type=int, default=0, metavar="N", help="of --causal, may be negative (default 0)")
-    problem.add_argument("--key-length", type=int, metavar="N", help="only the first N keys exist (default all)")
+    add_masks(problem)
     text = "write log-sum-exps (default), or not"
     problem.add_argument("--lse", action=argparse.BooleanOptionalAction, default=True, help=text)
-    memory = command.add_argument_group("memory")
-    text = "cycles from an address to its data, at least 2 (default 100)"
-    memory.add_argument("--latency", type=latency, default=100, metavar="N", help=text)
-    text = "data can move in N of 256 cycles (default all)"
-    memory.add_argument("--bandwidth", type=bandwidth, default=256, metavar="N", help=text)
+    add_memory(command, stall=False)
     results = command.add_argument_group("results")
     results.add_argument("--clock", type=clock, metavar="MHZ", help="say how long it takes at this clock")
     results.add_argument("--json", action="store_true", help="print one JSON object instead of the table")
