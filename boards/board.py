@@ -1,0 +1,47 @@
+"""What a board is: the device on it, what feeds its clock, the machine that is built for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from hwgen.params import Params
+from hwgen.presets import preset
+
+MEMORY_BASE = 0x8000_0000
+"""Address of the first byte of a board's memory, as the accelerator and the host see it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Board:
+    """A board and the machine that is built for it by default.
+
+    name, title:   on the command line; in documents
+    family:        whose tools build it: "ecp5" or "gowin"
+    device:        what place and route calls the device, as options and their values
+    platform:      class of amaranth_boards that knows the pins, as `module:class`
+    oscillator_hz: frequency of the board's clock `oscillator`, a resource of the platform
+    clock_hz:      of the machine, made from it by a PLL
+    preset:        the machine
+    memory_bytes:  block RAM that serves as its memory, a multiple of 4096
+    baud:          of the UART that the host is connected to
+    capacity:      what the device has, by the names of `boards.report`
+    """
+
+    name: str
+    title: str
+    family: str
+    device: Mapping[str, str]
+    platform: str
+    oscillator: str
+    oscillator_hz: int
+    clock_hz: int
+    preset: str
+    memory_bytes: int
+    baud: int
+    capacity: Mapping[str, int]
+
+    @property
+    def params(self) -> Params:
+        """The default machine."""
+        return Params(preset(self.preset))
