@@ -248,6 +248,7 @@ class Core(Part):
             self._drain.room.eq(output.room),
             output.step.eq(self._drain.step),
             value.drain_columns.eq(output.drain_columns),
+            value.drain_rows.eq(output.drain_rows),
             value.drain_address.eq(output.drain_address),
             pending.drained.eq(output.drained),
             pending.drained_slot.eq(output.drained_slot),
@@ -255,8 +256,8 @@ class Core(Part):
             pending.finishing_slot.eq(self._issuer.finishing_slot),
             self._issuer.pending.eq(pending.pending),
         ]
-        for r in range(self._params.config.rows_f):
-            m.d.comb += output.drain[r].eq(value.drain[r])
+        for taken, given in zip(output.drain, value.drain, strict=True):
+            m.d.comb += taken.eq(given)
 
     def _connect_status(self, m: Module) -> None:
         run, issuer, counters = self._run, self._issuer, self._counters

@@ -175,6 +175,11 @@ class Params:
         return self.numerics.qk_bits(self.config.head_e)
 
     @property
+    def sum_bits(self) -> int:
+        """Width of a column's sum over the rows of the score array: one fold of a score, sign included."""
+        return self.numerics.qk_bits(self.config.rows_e)
+
+    @property
     def slot_bits(self) -> int:
         return ceil_log2(self.config.slots)
 

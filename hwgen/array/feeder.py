@@ -27,7 +27,8 @@ class FeederRow(Part):
     later, for the row below and for the array row itself. Skew between rows arises here and needs no registers for
     elements.
 
-    Latency 1 cycle, throughput 1 read and 1 write a cycle. A read returns what was written in earlier cycles.
+    Latency 1 cycle, throughput 1 read and 1 write a cycle. A read returns what was written in earlier cycles; nobody
+    reads a place in the cycle in which it is written.
 
     Members: write_enable, write_address, write_data; address_in, side_in; data, address_out, side_out.
     """
@@ -52,7 +53,10 @@ class FeederRow(Part):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.bank = bank = Memory(shape=unsigned(self._bits), depth=self._depth, init=[])
+        # A row is read after it was written and before its place is written again.
+        m.submodules.bank = bank = Memory(
+            shape=unsigned(self._bits), depth=self._depth, init=[], attrs={"no_rw_check": 1}
+        )
         write = bank.write_port()
         read = bank.read_port(domain="sync")
         m.d.comb += [

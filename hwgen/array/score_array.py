@@ -54,7 +54,7 @@ class ScoreArray(Part):
             {
                 "tag": In(layout),
                 "address": In(key_address(params)),
-                "sum": Out(signed(params.qk_bits)).array(c.cols),
+                "sum": Out(signed(params.sum_bits)).array(c.cols),
                 "tag_out": Out(layout).array(c.cols),
                 "write_rows": In(c.rows_e // c.beat),
                 "write_address": In(key_address(params)),
@@ -88,7 +88,7 @@ class ScoreArray(Part):
                 row.sum_in.eq(0 if r == 0 else rows[r - 1].sum_out),
             ]
         for c in range(self._params.config.cols):
-            m.d.sync += self.sum[c].eq(rows[-1].sum_out.word_select(c, self._params.qk_bits).as_signed())
+            m.d.sync += self.sum[c].eq(rows[-1].sum_out.word_select(c, self._params.sum_bits).as_signed())
         last = rows[-1].tag_out
         m.d.comb += self.freed.eq(last.valid & last.last_fold & last.visit.key_last)
         self._place_tags(m, last)

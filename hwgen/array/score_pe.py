@@ -27,7 +27,7 @@ class ScorePE(Part):
         self._params = params
         element = signed(params.config.operand_bits)
         operand = unsigned((params.q_depth - 1).bit_length())
-        total = signed(params.qk_bits)
+        total = signed(params.sum_bits)
         super().__init__(
             {
                 "k_in": In(element),

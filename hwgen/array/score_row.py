@@ -18,14 +18,14 @@ class ScoreRow(Part):
     from `address_in` to the first column's sum, one more for each further column; throughput 1 fold a cycle.
 
     Members: write_enable, write_address, write_data (key buffer); address_in, tag_in; address_out, tag_out; sum_in,
-    sum_out (`qk_bits` a column); load_columns (one cycle ahead), load_operand, load_data (query operands).
+    sum_out (`sum_bits` a column); load_columns (one cycle ahead), load_operand, load_data (query operands).
     """
 
     def __init__(self, params: Params) -> None:
         self._params = params
         c = params.config
         # A plain vector: a layout would cost a named wire for every column of every row.
-        sums = unsigned(params.qk_bits * c.cols)
+        sums = unsigned(params.sum_bits * c.cols)
         super().__init__(
             {
                 "write_enable": In(1),
@@ -64,11 +64,11 @@ class ScoreRow(Part):
             m.d.comb += [
                 cell.k_in.eq(k),
                 cell.operand_in.eq(operand),
-                cell.sum_in.eq(self.sum_in.word_select(c, p.qk_bits).as_signed()),
+                cell.sum_in.eq(self.sum_in.word_select(c, p.sum_bits).as_signed()),
                 cell.load_enable.eq(self.load_columns[c]),
                 cell.load_operand.eq(self.load_operand),
                 cell.load_data.eq(self.load_data),
-                self.sum_out.word_select(c, p.qk_bits).eq(cell.sum_out),
+                self.sum_out.word_select(c, p.sum_bits).eq(cell.sum_out),
             ]
             k, operand = cell.k_out, cell.operand_out
         return m

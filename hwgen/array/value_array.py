@@ -1,5 +1,8 @@
 """The value array: rows_f x cols output-stationary cells with the feeders at their left edge."""
 
+from functools import reduce
+from operator import or_
+
 from amaranth.hdl import Cat, Module, Mux, Signal, signed
 from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
@@ -10,6 +13,17 @@ from hwgen.array.value_row import ValueRow, weight_layout
 from hwgen.control.tags import lane_tag_layout, value_tag_layout
 from hwgen.params import Params
 from hwgen.part import Part, place
+
+JOINED = 4
+"""Values that are joined in a cycle on the way of the drain."""
+
+
+def drain_latency(params: Params) -> int:
+    """Cycles from `drain_columns` of a value array to its `drain`."""
+    groups, cycles = params.config.rows_f // params.config.out_beat, ValueRow.DRAIN_LATENCY
+    while groups > 1:
+        groups, cycles = -(-groups // JOINED), cycles + 1
+    return cycles
 
 
 class FoldWalker(Part):
@@ -69,10 +83,9 @@ class ValueArray(Part):
     Members: last_fold (folds of F, minus one); visit (tag from the lane of column 0); weights; write_* (value buffer,
     `write_rows` selects groups of `beat` rows); freed (a value row has been read for the last time); busy (a fold is
     issued); done, done_slot (all results of a slot are in the result memories);
-    drain_columns (one-hot), drain_address; drain (one value a row, DRAIN_LATENCY cycles later).
+    drain_columns, drain_rows (one-hot, groups of `out_beat` rows), drain_address; drain (one value a row of the group,
+    `drain_latency` cycles later).
     """
-
-    DRAIN_LATENCY = ValueRow.DRAIN_LATENCY
 
     def __init__(self, params: Params) -> None:
         self._params = params
@@ -90,8 +103,9 @@ class ValueArray(Part):
                 "done": Out(1),
                 "done_slot": Out(params.slot_bits),
                 "drain_columns": In(c.cols),
+                "drain_rows": In(c.rows_f // c.out_beat),
                 "drain_address": In((params.acc_depth - 1).bit_length()),
-                "drain": Out(signed(c.accumulator_bits)).array(c.rows_f),
+                "drain": Out(signed(c.accumulator_bits)).array(c.out_beat),
             }
         )
 
@@ -116,17 +130,29 @@ class ValueArray(Part):
                 row.write_enable.eq(self.write_rows[group]),
                 row.write_address.eq(self.write_address),
                 row.write_data.eq(self.write_data[lane]),
-                row.drain_columns.eq(self.drain_columns),
+                row.drain_columns.eq(Mux(self.drain_rows[r // p.config.out_beat], self.drain_columns, 0)),
                 row.drain_address.eq(drain_address),
-                self.drain[r].eq(row.drain),
                 row.address_in.eq(walker.address if r == 0 else rows[r - 1].address_out),
                 row.tag_in.eq(walker.tag if r == 0 else rows[r - 1].tag_out),
                 row.free_in.eq(walker.free if r == 0 else rows[r - 1].free_out),
                 row.weights_in.eq(self.weights.as_value() if r == 0 else rows[r - 1].weights_out),
             ]
         m.d.comb += self.freed.eq(rows[-1].free_out)
+        for i in range(p.config.out_beat):
+            m.d.comb += self.drain[i].eq(self._join(m, [row.drain for row in rows[i :: p.config.out_beat]], i))
         self._done(m, rows[-1])
         return m
+
+    def _join(self, m: Module, values: list, i: int):
+        """The one of the values that is not zero, a few of them joined in each cycle."""
+        while len(values) > 1:
+            joined = []
+            for first in range(0, len(values), JOINED):
+                value = Signal.like(values[0], name=f"drain_{i}_{len(values)}_{first}", reset_less=True)
+                m.d.sync += value.eq(reduce(or_, values[first : first + JOINED]))
+                joined.append(value)
+            values = joined
+        return values[0]
 
     def _done(self, m: Module, corner: ValueRow) -> None:
         """The corner cell is the last one; its results are the last to be written."""

@@ -16,9 +16,10 @@ class ValuePE(Part):
     """Output-stationary accumulation: `RNV[slot, fold] = (RNV[slot, fold] >> shift) + ((weight * v) >> drop)`.
 
     Structure: a register behind every input that differs from cell to cell, accumulators in a small memory with an
-    asynchronous read, the shift in three stages of two bits beside the registered multiplier, the adder in front of
-    the memory. A first visit takes the old value as zero; a last visit also writes the result memory, which the
-    drain reads while the next block accumulates.
+    asynchronous read, all of the shift but its last bit in three stages beside the registered multiplier, that bit in
+    front of the adder (where carry cells have room for it), the adder in front of the memory. A first visit takes the
+    old value as zero; a last visit also writes the result memory, which the drain reads while the next block
+    accumulates.
 
     Latency 1 cycle to the right and below; LOOP cycles between two visits of one accumulator; throughput 1 a cycle.
     Where `drain_select` was set, `drain` is the result at the drain_address of the next cycle, DRAIN_LATENCY cycles
@@ -61,7 +62,7 @@ class ValuePE(Part):
         tags = [Signal(value_tag_layout(self._params), name=f"tag_{i}", reset_less=True) for i in range(self.LOOP)]
         product = [Signal((v * weight).shape(), name=f"product_{i}", reset_less=True) for i in (1, 2)]
         shifted = [Signal(wide, name=f"shifted_{i}", reset_less=True) for i in range(3)]
-        middle, fine = Signal(4, reset_less=True), Signal(2, reset_less=True)
+        middle, fine, last = (Signal(bits, name=f"shift_{bits}", reset_less=True) for bits in (4, 2, 1))
         total = Signal(wide)
         old = self._memories(m, tags[0], tags[-1], total)
         m.d.sync += [
@@ -77,10 +78,11 @@ class ValuePE(Part):
             middle.eq(shift[:4]),
             shifted[1].eq(shifted[0] >> (middle[2:] << 2)),
             fine.eq(middle[:2]),
-            shifted[2].eq(shifted[1] >> fine),
+            shifted[2].eq(Mux(fine[1], shifted[1] >> 2, shifted[1])),
+            last.eq(fine[0]),
         ]
         m.d.comb += [
-            total.eq(shifted[2] + product[1][self._params.numerics.drop :].as_signed()),
+            total.eq(product[1][self._params.numerics.drop :].as_signed() + Mux(last, shifted[2] >> 1, shifted[2])),
             self.v_out.eq(v),
             self.tag_out.eq(tags[0]),
             self.weight_out.eq(weight),

@@ -35,6 +35,8 @@ def converted_beat(params: Params) -> data.StructLayout:
 class ElementShift(Part):
     """One element: significand shifted right by its distance to the row's exponent, nearest even, saturated, signed.
 
+    Structure: distance, shift, and an adder that rounds and changes the sign at once: `-(f + 1) = ~f`, `-f = ~f + 1`.
+
     Latency LATENCY enabled cycles, throughput 1.
     """
 
@@ -70,25 +72,28 @@ class ElementShift(Part):
         signs = [Signal(name=f"sign_{i}", reset_less=True) for i in (1, 2)]
         m.d.comb += distance.eq(self.exponent - Mux(field == 0, 1, field) + excess)
         # Bits: the significand left-aligned, below it one guard bit and one sticky bit.
-        shifted, floor, guard, sticky = Signal(width + 1), Signal(width), Signal(), Signal()
-        magnitude = Signal(magnitude_bits, reset_less=True)
-        lost = (significand << 1) & ((1 << amount) - 1)[: width + 1]
+        floor, guard, sticky = (
+            Signal(bits, name=name, reset_less=True)
+            for name, bits in (("floor", magnitude_bits), ("guard", 1), ("sticky", 1))
+        )
+        shifted, up = Signal(width + 1), Signal()
+        lost = Cat(bit & (amount > i) for i, bit in enumerate(significand, 1)).any()
+        # Rounding up what is all ones already would leave the range; it cannot be where digits are few.
+        full = floor.all() if digits >= magnitude_bits else Const(0)
         m.d.comb += [
             shifted.eq((significand << 1) >> amount),
-            floor.eq(shifted >> 1),
-            guard.eq(shifted[0]),
-            sticky.eq(lost.any()),
+            up.eq(guard & (sticky | floor[0]) & ~full),
         ]
-        rounded = Signal(width + 1)
-        m.d.comb += rounded.eq(floor + (guard & (sticky | floor[0])))
         with m.If(self.enable):
             m.d.sync += [
                 significand.eq(Cat(mantissa, field != 0) << (width - digits)),
                 amount.eq(Mux(distance > width + 2, width + 2, distance)),
                 signs[0].eq(sign),
-                magnitude.eq(Mux(rounded[magnitude_bits:].any(), (1 << magnitude_bits) - 1, rounded)),
+                floor.eq(shifted >> 1),
+                guard.eq(shifted[0]),
+                sticky.eq(lost),
                 signs[1].eq(signs[0]),
-                self.element.eq(Mux(signs[1], -magnitude, magnitude)),
+                self.element.eq((Cat(floor, 0) ^ signs[1].replicate(magnitude_bits + 1)) + (signs[1] ^ up)),
             ]
         return m
 

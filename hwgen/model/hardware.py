@@ -56,8 +56,8 @@ def units(params: Params) -> Actions:
 
 def _score_array(params: Params) -> dict[str, Operation]:
     w = params.config.operand_bits
-    total = Operation("add", "int", (params.qk_bits,))
-    return {"multiply": Operation("multiply", "int", (w, w)), "add": total, "fold": total, "clock": REGISTER}
+    add, fold = (Operation("add", "int", (bits,)) for bits in (params.sum_bits, params.qk_bits))
+    return {"multiply": Operation("multiply", "int", (w, w)), "add": add, "fold": fold, "clock": REGISTER}
 
 
 def _value_array(params: Params) -> dict[str, Operation]:

@@ -20,7 +20,7 @@ from hwgen.memory.row_walker import row_block_layout
 from hwgen.memory.write_client import LEAST_WORDS
 from hwgen.params import QUERY_BITS, Params
 from hwgen.softmax.lane import query_layout, result_layout, state_address_bits
-from hwgen.softmax.output import lse_beat, output_beat, queue_depth
+from hwgen.softmax.output import LSE_DEPTH, lse_beat, output_beat, queue_depth
 from hwgen.timing import key_rows, row_bits
 
 
@@ -81,8 +81,8 @@ def _streams(params: Params) -> Iterator[Bank]:
     yield Bank("converters", 1, facts, 1 << row_bits(params))
     ring = RingShape.of(params)
     yield Bank("queues", 3 * ring.banks, ring.line // ring.banks * ring.bits, ring.LINES)
-    for beat in (output_beat(params), lse_beat(params)):
-        yield Bank("queues", 1, beat.size, queue_depth(params) - 1)
+    for beat, depth in ((output_beat(params), queue_depth(params)), (lse_beat(params), LSE_DEPTH)):
+        yield Bank("queues", 1, beat.size, depth - 1)
 
 
 def _bus(params: Params) -> Iterator[Bank]:

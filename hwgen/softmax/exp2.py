@@ -16,7 +16,7 @@ class Exp2(Part):
     """
 
     CEILING_LATENCY = 1
-    LATENCY = 3
+    LATENCY = 4
 
     def __init__(self, params: Params) -> None:
         self._params = params
@@ -34,14 +34,14 @@ class Exp2(Part):
         n = self._params.numerics
         table = chords(n)
         rest_bits = n.score_frac - n.segment_bits
-        below = Signal(n.score_frac)
+        below = Signal(n.score_frac, reset_less=True)
         base = [Signal(n.weight_bits, name=f"base_{i}", reset_less=True) for i in (1, 2)]
         slope = Signal(SLOPE_BITS, reset_less=True)
         rest = Signal(rest_bits, reset_less=True)
         drop = Signal(SLOPE_BITS + rest_bits, reset_less=True)
         segment = below[rest_bits:]
-        m.d.comb += below.eq(-self.x[: n.score_frac])
         m.d.sync += [
+            below.eq(-self.x[: n.score_frac]),
             self.ceiling.eq((self.x >> n.score_frac) + self.x[: n.score_frac].any()),
             base[0].eq(Array(Const(chord.base, n.weight_bits) for chord in table)[segment]),
             slope.eq(Array(Const(chord.slope, SLOPE_BITS) for chord in table)[segment]),

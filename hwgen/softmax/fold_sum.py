@@ -20,7 +20,7 @@ class FoldSum(Part):
         self._layout = score_tag_layout(params)
         super().__init__(
             {
-                "sum": In(signed(params.qk_bits)),
+                "sum": In(signed(params.sum_bits)),
                 "tag_in": In(self._layout),
                 "qk": Out(signed(params.qk_bits)),
                 "tag_out": Out(self._layout),

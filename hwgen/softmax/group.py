@@ -39,7 +39,7 @@ class LaneGroup(Part):
         address = state_address_bits(params)
         super().__init__(
             {
-                "sum": In(signed(params.qk_bits)).array(params.group),
+                "sum": In(signed(params.sum_bits)).array(params.group),
                 "tag": In(score_tag_layout(params)).array(params.group),
                 "weight": Out(unsigned(n.weight_bits)).array(params.group),
                 "shift": Out(SHIFT_BITS).array(params.group),

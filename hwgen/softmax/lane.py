@@ -82,9 +82,9 @@ class SoftmaxLane(Part):
     `RMV' = max(RMV, c + ev)`, `weight = y >> (RMV' - c - ev)`, `shift = RMV' - RMV`. A key that is not seen gives
     weight 0 and shift 0. Results of a slot's last visit go to a memory that the drain reads.
 
-    Structure: input register, scale, score program, exponent unit, references (one-cycle loop), shift amounts, factor
-    of kept weights, two shift stages, denominator (LOOP cycles from read to write). Latency `lane_latency` cycles from
-    `qk` to `weight`; throughput 1.
+    Structure: input register, scale, score program, exponent unit, references (read, then compare and write), shift
+    amounts, factor of kept weights, two shift stages, denominator (LOOP cycles from read to write). Latency
+    `lane_latency` cycles from `qk` to `weight`; throughput 1.
 
     Members: tag, qk; mantissa, scale_exponent (two banks); load_* (a query's row exponent); weight, shift, tag_out;
     result_address (column within the group, then slot), result (one cycle later); saturated (pulse). Where there is a
@@ -127,9 +127,9 @@ class SoftmaxLane(Part):
         place(m, "exp2", exp)
         m.d.comb += exp.x.eq(x)
         at = self.INPUT + pair_latency(self._params) + Exp2.CEILING_LATENCY
-        reference = self._reference(m, tags[at], exp.ceiling, pair, at)
-        amounts = self._amounts(m, reference, pair, at + 1)
-        self._weights(m, exp.y, amounts, pair, at + 2)
+        reference = self._reference(m, tags, exp.ceiling, pair, at)
+        amounts = self._amounts(m, reference, pair, at + 2)
+        self._weights(m, exp.y, amounts, pair, at + 3)
         self._denominator(m, tags, reference, amounts)
         m.d.comb += self.tag_out.eq(tags[self._latency])
         return m
@@ -157,18 +157,26 @@ class SoftmaxLane(Part):
         ]
         qk = Signal.like(self.qk, reset_less=True)
         query = Signal(query_layout(p), reset_less=True)
-        m.d.sync += [qk.eq(self.qk), query.eq(read.data)]
         scale = ScoreScale(p)
         place(m, "scale", scale)
-        visit = tags[1].visit
+        mantissa = Signal.like(scale.mantissa, reset_less=True)
+        rows_exponent, scale_exponent = (
+            Signal.like(scale.exponent, name=f"{of}_exponent", reset_less=True) for of in ("rows", "scale")
+        )
+        visit, bank = tags[1].visit, self.tag.visit.bank
         # Converted rows have exponent field - bias + 1; the biases of both rows meet here.
         offset = 2 * (1 - p.input.bias)
+        m.d.sync += [
+            qk.eq(self.qk),
+            query.eq(read.data),
+            mantissa.eq(Mux(bank, self.mantissa[1], self.mantissa[0])),
+            rows_exponent.eq(read.data.exponent + self.tag.visit.ek),
+            scale_exponent.eq(Mux(bank, self.scale_exponent[1], self.scale_exponent[0]) + offset),
+        ]
         m.d.comb += [
             scale.qk.eq(qk),
-            scale.mantissa.eq(Mux(visit.bank, self.mantissa[1], self.mantissa[0])),
-            scale.exponent.eq(
-                query.exponent + visit.ek + Mux(visit.bank, self.scale_exponent[1], self.scale_exponent[0]) + offset
-            ),
+            scale.mantissa.eq(mantissa),
+            scale.exponent.eq(rows_exponent + scale_exponent),
         ]
         seen = [None] + [tag.valid & (tag.visit.skip == 0) & (tag.visit.width != 0) for tag in tags[1:]]
         poison = self._delay(m, visit.bad | query.poisoned, 1, len(tags), "poison")
@@ -225,23 +233,24 @@ class SoftmaxLane(Part):
             stages.append(later)
         return stages
 
-    def _reference(self, m: Module, tag, ceiling, pair: Pair, at: int) -> dict:
-        """The running references: read, compare and write in one cycle."""
+    def _reference(self, m: Module, tags: list, ceiling, pair: Pair, at: int) -> dict:
+        """The running references: read beside the ceilings, in the next cycle compare and write."""
         p = self._params
         # Where weight may go without a value, the value's reference begins later than the denominator's.
         separate = p.has_sink or p.has_dropout
-        seen, kept, poison = pair.seen[at], pair.kept[at], pair.poison[at]
+        tag, seen, kept, poison = tags[at + 1], pair.seen[at + 1], pair.kept[at + 1], pair.poison[at + 1]
         layout = data.StructLayout(
             {"rm": signed(REFERENCE_BITS), "rmv": signed(REFERENCE_BITS), "empty": 1, "poisoned": 1}
             | ({"value_empty": 1} if separate else {})
         )
         m.submodules.references = memory = Memory(shape=layout, depth=1 << self._state_bits, init=[])
         read, write = memory.read_port(domain="comb"), memory.write_port()
-        address = Cat(tag.column, tag.visit.slot)
-        old, new = read.data, Signal(layout)
+        old, new = Signal(layout, reset_less=True), Signal(layout)
         fresh = Signal()
         value_fresh = Signal() if separate else fresh
-        value_ceiling = Signal(signed(REFERENCE_BITS))
+        value_ceiling = Signal(signed(REFERENCE_BITS), reset_less=True)
+        m.d.sync += value_ceiling.eq(sum(pair.lift, ceiling + tags[at].visit.ev + (1 - p.input.bias)))
+        ceiling = delayed(m, ceiling, 1, "ceiling")
         stage = {
             name: Signal(signed(REFERENCE_BITS), name=f"reference_{name}", reset_less=True)
             for name in ("old_rm", "old_rmv", "rm", "rmv", "c", "cv")
@@ -249,12 +258,11 @@ class SoftmaxLane(Part):
         later = {name: Signal(name=f"reference_{name}", reset_less=True) for name in ("fresh", "empty", "poisoned")}
         later["value_fresh"] = Signal(name="reference_value_fresh", reset_less=True) if separate else later["fresh"]
         m.d.comb += [
-            read.addr.eq(address),
-            write.addr.eq(address),
+            read.addr.eq(Cat(tags[at].column, tags[at].visit.slot)),
+            write.addr.eq(Cat(tag.column, tag.visit.slot)),
             write.en.eq(tag.valid),
             write.data.eq(new),
             fresh.eq(tag.visit.first | old.empty),
-            value_ceiling.eq(sum(pair.lift, ceiling + tag.visit.ev + (1 - p.input.bias))),
             new.rm.eq(Mux(seen, Mux(fresh | (ceiling > old.rm), ceiling, old.rm), Mux(fresh, 0, old.rm))),
             new.rmv.eq(
                 Mux(
@@ -267,6 +275,7 @@ class SoftmaxLane(Part):
             new.poisoned.eq((seen & poison) | (old.poisoned & ~tag.visit.first)),
         ]
         m.d.sync += [
+            old.eq(read.data),
             stage["old_rm"].eq(old.rm),
             stage["old_rmv"].eq(old.rmv),
             stage["rm"].eq(new.rm),

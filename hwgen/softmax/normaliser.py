@@ -2,17 +2,19 @@
 
 from amaranth.hdl import Cat, Module, Mux, Signal, signed, unsigned
 from amaranth.lib.wiring import In, Out
-from amaranth.utils import ceil_log2
 
 from hwgen.params import Params
 from hwgen.part import Part
+from hwgen.pipeline import delayed
 from hwgen.softmax.reciprocal import (
+    NORMALISE_STEPS,
     divisor_layout,
     normal_bits,
-    normalise_steps,
+    normalised,
     quotient_bits,
     reciprocal_frac,
 )
+from hwgen.softmax.scale import limbs
 
 
 class NormaliserLane(Part):
@@ -20,13 +22,18 @@ class NormaliserLane(Part):
 
     An empty query gives 0.
 
-    Structure: sign and magnitude, normalise, estimate the quotient with the inverse (never too large, at most 1 too
-    small), exact remainder, correction, exponent, rounding shift, packing.
+    Structure: magnitude, one stage for each step of the normalisation, estimate of the quotient with the inverse (never
+    too large, at most 1 too small), its product with the divisor in limbs and their sum, exact remainder, correction,
+    exponent, rounding shift, packing. No stage has more than one adder, multiplier or shift.
 
     Latency LATENCY cycles, throughput 1.
     """
 
-    LATENCY = 10
+    NORMAL = 1 + NORMALISE_STEPS
+    """Stage in which the numerator is normalised; the stages behind it are counted from there."""
+
+    QUOTIENT = NORMAL + 9
+    LATENCY = QUOTIENT + 5
 
     def __init__(self, params: Params) -> None:
         self._params = params
@@ -40,112 +47,108 @@ class NormaliserLane(Part):
 
     def elaborate(self, platform):
         m = Module()
-        p = self._params
-        self._queries = [self.divisor]
-        for i in range(1, self.LATENCY):
-            query = Signal(divisor_layout(p), name=f"query_{i}")
-            m.d.sync += query.eq(self._queries[-1])
-            self._queries.append(query)
-        sign = self._chain(m, self.rnv[-1], 0, self.LATENCY, "sign")
+        sign = delayed(m, self.rnv[-1], self.LATENCY - 1, "sign")
         magnitude, lead = self._normalise(m)
+        zero = delayed(m, ~magnitude[-1], self.LATENCY - 1 - self.NORMAL, "zero")
         quotient, more = self._divide(m, magnitude)
-        zero = self._chain(m, ~magnitude[-1], 3, self.LATENCY, "zero")
-        self._round(m, quotient, more, lead, sign, zero)
+        self._round(m, quotient, more, self._unit(m, lead), sign, zero)
         return m
 
-    def _chain(self, m: Module, value, first: int, end: int, name: str) -> dict:
-        """value, known at stage `first`, at all stages below `end`."""
-        chain = {first: value}
-        for i in range(first + 1, end):
-            chain[i] = Signal(len(value), name=f"{name}_{i}", reset_less=True)
-            m.d.sync += chain[i].eq(chain[i - 1])
-        return chain
-
     def _normalise(self, m: Module) -> tuple:
-        """Stages 1 to 3: |rnv| with its top bit set (or zero), and by how much it was shifted, at stage 3."""
+        """Up to stage NORMAL: |rnv| with its top bit set (or zero), and by how much it was shifted."""
         bits = self._params.config.accumulator_bits - 1
         width = normal_bits(self._params)
-        distances = [1 << i for i in reversed(range(ceil_log2(bits)))]
-        half = len(distances) // 2
-        magnitude = [Signal(width, name=f"magnitude_{i}", reset_less=True) for i in (1, 2, 3)]
-        lead = [Signal(7, name=f"lead_{i}", reset_less=True) for i in (2, 3)]
-        first, some = normalise_steps(m, magnitude[0], distances[:half], "a")
-        second, rest = normalise_steps(m, magnitude[1], distances[half:], "b")
+        magnitude = Signal(bits, reset_less=True)
+        negative = self.rnv[-1]
+        m.d.sync += magnitude.eq((self.rnv[:bits] ^ negative.replicate(bits)) + negative)
+        return normalised(m, magnitude.shift_left(width - bits), "numerator")
+
+    def _unit(self, m: Module, lead) -> Signal:
+        """Stage QUOTIENT: how far the unit of a quotient below 1 lies above the format's smallest number."""
+        fmt = self._params.output
+        lowest = 1 - fmt.bias - fmt.mantissa_bits
+        moved, unit = (Signal(signed(20), name=name, reset_less=True) for name in ("moved_exponent", "unit"))
         m.d.sync += [
-            magnitude[0].eq(Mux(self.rnv < 0, -self.rnv, self.rnv)[:bits] << (width - bits)),
-            magnitude[1].eq(first),
-            lead[0].eq(some),
-            magnitude[2].eq(second),
-            lead[1].eq(lead[0] + rest),
+            moved.eq(delayed(m, self.divisor.exponent, self.NORMAL, "exponent") - lead),
+            unit.eq(moved - (fmt.mantissa_bits + 1 + lowest)),
         ]
-        return magnitude[2], lead[1]
+        return delayed(m, unit, self.QUOTIENT - self.NORMAL - 2, "unit_at")
 
     def _divide(self, m: Module, magnitude: Signal) -> tuple:
-        """Stages 4 to 7: the quotient's integer part at 2^quotient_bits, and whether more is left, at stage 7."""
-        t = quotient_bits(self._params)
-        frac = reciprocal_frac(self._params)
-        width = normal_bits(self._params)
+        """The quotient's integer part at 2^quotient_bits, and whether more is left, at stage QUOTIENT."""
+        t, frac, width = quotient_bits(self._params), reciprocal_frac(self._params), normal_bits(self._params)
+        divisor = delayed(m, self.divisor.divisor, self.NORMAL + 2, "divisor")
         top = magnitude[-(t + 4) :]
-        estimate = Signal(t + 1, reset_less=True)
-        back = Signal(width + 2, reset_less=True)
-        rest = Signal(width + 2, reset_less=True)
+        product = Signal(len(top) + frac + 1, reset_less=True)
+        rest, less, estimate = Signal(width + 2, reset_less=True), Signal(width + 3, reset_less=True), Signal(t + 1)
+        m.d.sync += product.eq(top * delayed(m, self.divisor.inverse, self.NORMAL, "inverse"))
+        m.d.comb += estimate.eq(product >> (frac + 4))
+        factor = delayed(m, estimate, 1, "factor")
+        back = self._product(m, factor, divisor)
         quotient, more = Signal(t + 1, reset_less=True), Signal(reset_less=True)
-        magnitudes = self._chain(m, magnitude, 3, 6, "dividend")
-        estimates = self._chain(m, estimate, 4, 7, "estimate")
-        divisor = self._queries[6].divisor
-        over, corrected = Signal(), Signal(width + 2)
-        m.d.comb += [
-            over.eq(rest >= divisor),
-            corrected.eq(Mux(over, rest - divisor, rest)),
-        ]
+        kept, over = delayed(m, rest, 1, "kept"), Signal()
+        some = [Signal(name=f"some_{name}", reset_less=True) for name in ("rest", "less")]
+        m.d.comb += over.eq(~delayed(m, less[-1], 1, "less_sign"))
         m.d.sync += [
-            estimate.eq((top * self._queries[3].inverse) >> (frac + 4)),
-            back.eq(estimates[4] * self._queries[4].divisor),
-            rest.eq((magnitudes[5] << t) - back),
-            quotient.eq(estimates[6] + over),
-            more.eq(corrected != 0),
+            rest.eq((delayed(m, magnitude, 5, "dividend") << t) - back),
+            less.eq(rest - delayed(m, divisor, 4, "divisor_late")),
+            some[0].eq(kept.any()),
+            some[1].eq(less[:-1].any()),
+            quotient.eq(delayed(m, factor, 6, "estimate") + over),
+            more.eq(Mux(over, some[1], some[0])),
         ]
         return quotient, more
 
-    def _round(self, m: Module, quotient: Signal, more: Signal, lead, sign: dict, zero: dict) -> None:
-        """Stages 8 to 10: align to the output's unit, round, pack."""
+    def _product(self, m: Module, factor: Signal, divisor) -> Signal:
+        """factor * divisor, three stages later."""
+        width = normal_bits(self._params)
+        parts = []
+        for low, limb in limbs(divisor):
+            part = Signal(len(factor) + len(limb), name=f"part_{low}", reset_less=True)
+            m.d.sync += part.eq(factor * limb)
+            parts.append((low, part))
+        low_sum, total = Signal(width + 2, reset_less=True), Signal(width + 2, name="back", reset_less=True)
+        m.d.sync += low_sum.eq(sum(part << low for low, part in parts[:2]))
+        late = [delayed(m, part, 1, f"late_{low}") << low for low, part in parts[2:]]
+        m.d.sync += total.eq(sum(late, low_sum))
+        return total
+
+    def _round(self, m: Module, quotient: Signal, more: Signal, unit: Signal, sign, zero) -> None:
+        """Align to the output's unit, round, pack."""
         fmt = self._params.output
         digits = fmt.mantissa_bits + 1
         t = quotient_bits(self._params)
-        lowest = 1 - fmt.bias - fmt.mantissa_bits
-        leads = self._chain(m, lead, 3, 8, "lead_at")
-        aligned, more_8 = Signal(t + 1, reset_less=True), Signal(reset_less=True)
-        # How far the number's unit lies above the format's smallest; below it, a subnormal shifts further.
-        unit = Signal(signed(20), reset_less=True)
-        large = quotient[t]
+        aligned = Signal(t + 1, reset_less=True)
+        # A quotient of 1 and more has a unit twice as large.
+        exact = Signal(signed(20), reset_less=True)
         m.d.sync += [
-            aligned.eq(Mux(large, quotient, quotient << 1)),
-            more_8.eq(more),
-            unit.eq(self._queries[7].exponent - leads[7] + large - digits - lowest),
+            aligned.eq(Mux(quotient[t], quotient, quotient << 1)),
+            exact.eq(unit + quotient[t]),
         ]
-        below = Signal(range(digits + 3))
-        m.d.comb += below.eq(Mux(unit >= 0, 0, Mux(unit < -(digits + 1), digits + 2, -unit)))
-        significand, guard, sticky = (
-            Signal(digits, reset_less=True),
-            Signal(reset_less=True),
-            Signal(reset_less=True),
-        )
-        field = Signal(fmt.exponent_bits, reset_less=True)
+        # Below the format's smallest unit, a subnormal shifts further.
+        below, field = Signal(range(digits + 3), reset_less=True), Signal(fmt.exponent_bits, reset_less=True)
+        significand, guard, sticky = Signal(digits, reset_less=True), Signal(reset_less=True), Signal(reset_less=True)
+        m.d.sync += [
+            below.eq(Mux(exact >= 0, 0, Mux(exact < -(digits + 1), digits + 2, -exact))),
+            field.eq(Mux(exact < 0, 0, Mux(exact > fmt.max_exponent_field, fmt.max_exponent_field, exact))),
+        ]
         # Aligned has one bit below the guard bit; a normal number drops two.
-        moved = Signal(t + 1)
-        m.d.comb += moved.eq((aligned >> 1) >> below)
-        lost = (aligned & ((2 << below) - 1)[: t + 1]).any()
+        value, moved = delayed(m, aligned, 1, "aligned_at"), Signal(t + 1)
+        lost = Cat(bit & (below >= i) for i, bit in enumerate(value)).any()
+        m.d.comb += moved.eq((value >> 1) >> below)
         m.d.sync += [
             significand.eq(moved >> 1),
             guard.eq(moved[0]),
-            sticky.eq(lost | more_8),
-            field.eq(Mux(unit < 0, 0, Mux(unit > fmt.max_exponent_field, fmt.max_exponent_field, unit))),
+            sticky.eq(lost | delayed(m, more, 2, "more_at")),
         ]
         infinity = fmt.max_exponent_field << fmt.mantissa_bits
-        total = Signal(fmt.bits + 1)
-        query = self._queries[9]
+        total = Signal(fmt.bits + 1, reset_less=True)
+        place = delayed(m, field, 1, "field_at") << fmt.mantissa_bits
+        m.d.sync += total.eq(place + significand + (guard & (sticky | significand[0])))
+        empty, poisoned = (
+            delayed(m, self.divisor[name], self.LATENCY - 1, name) for name in ("empty", "poisoned")
+        )
         rounded = Mux(total > infinity, infinity, total)
-        m.d.comb += total.eq((field << fmt.mantissa_bits) + significand + (guard & (sticky | significand[0])))
-        number = Cat(Mux(zero[9], 0, rounded)[: fmt.bits - 1], sign[9])
+        number = Cat(Mux(zero, 0, rounded)[: fmt.bits - 1], sign)
         nan = infinity | 1 << (fmt.mantissa_bits - 1)
-        m.d.sync += self.code.eq(Mux(query.empty, 0, Mux(query.poisoned, nan, number)))
+        m.d.sync += self.code.eq(Mux(empty, 0, Mux(poisoned, nan, number)))

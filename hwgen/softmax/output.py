@@ -7,10 +7,11 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from golden.bitexact.numerics import REFERENCE_BITS
-from hwgen.array.value_array import ValueArray
+from hwgen.array.value_array import drain_latency
 from hwgen.control.drain import Credits, beat_address, step_layout
 from hwgen.params import Params
 from hwgen.part import Part, place
+from hwgen.pipeline import delayed
 from hwgen.softmax.lane import result_layout, state_address_bits
 from hwgen.softmax.normaliser import NormaliserLane
 from hwgen.softmax.reciprocal import Reciprocal, reciprocal_latency
@@ -36,12 +37,16 @@ def lse_beat(params: Params) -> data.StructLayout:
 
 def output_latency(params: Params) -> int:
     """Cycles from a drain step to its beat at the end of an empty queue."""
-    return 1 + reciprocal_latency(params) + ValueArray.DRAIN_LATENCY + NormaliserLane.LATENCY + 2
+    return 1 + reciprocal_latency(params) + drain_latency(params) + NormaliserLane.LATENCY + 2
 
 
 def queue_depth(params: Params) -> int:
-    """Places in each queue: the steps in flight, and some to keep a stop-and-go reader from starving them."""
+    """Places in the queue of O: the steps in flight, and some to keep a stop-and-go reader from starving them."""
     return 1 << ceil_log2(output_latency(params) + 8)
+
+
+LSE_DEPTH = 16
+"""Places in the queue of LSE, likewise."""
 
 
 class OutputUnit(Part):
@@ -50,9 +55,9 @@ class OutputUnit(Part):
     `room` says that the queues have a place for one more step. Latency `output_latency` cycles from `step` to `o`, 3
     to `lse`; throughput 1 step a cycle.
 
-    Members: step, room; result_address, result (one a lane, one cycle later); drain_columns, drain_address, drain
-    (the value array's); drained, drained_slot (a slot's values have been read); o, lse; poisoned (a query's result is
-    NaN).
+    Members: step, room; result_address, result (one a lane, one cycle later); drain_columns, drain_rows, drain_address,
+    drain (the value array's); drained, drained_slot (a slot's values have been read); o, lse; poisoned (a query's
+    result is NaN).
     """
 
     def __init__(self, params: Params) -> None:
@@ -65,8 +70,9 @@ class OutputUnit(Part):
                 "result_address": Out(state_address_bits(params)),
                 "result": In(result_layout(params)).array(params.lanes),
                 "drain_columns": Out(c.cols),
+                "drain_rows": Out(c.rows_f // c.out_beat),
                 "drain_address": Out((params.acc_depth - 1).bit_length()),
-                "drain": In(signed(c.accumulator_bits)).array(c.rows_f),
+                "drain": In(signed(c.accumulator_bits)).array(c.out_beat),
                 "drained": Out(1),
                 "drained_slot": Out(params.slot_bits),
                 "o": Out(stream.Signature(output_beat(params))),
@@ -82,9 +88,8 @@ class OutputUnit(Part):
         place(m, "reciprocal", reciprocal)
         m.d.comb += [reciprocal.result.eq(result), reciprocal.step_in.eq(step)]
         self._queue_lse(m, step, result)
-        steps, divisor = self._fetch(m, reciprocal)
-        codes = self._normalise(m, steps, divisor)
-        self._queue_o(m, steps, codes)
+        step, divisor = self._fetch(m, reciprocal)
+        self._queue_o(m, step, self._normalise(m, divisor))
         return m
 
     def _results(self, m: Module) -> tuple:
@@ -106,7 +111,7 @@ class OutputUnit(Part):
 
     def _queue_lse(self, m: Module, step, result) -> None:
         layout = lse_beat(self._params)
-        m.submodules.lse_queue = queue = SyncFIFOBuffered(width=layout.size, depth=queue_depth(self._params))
+        m.submodules.lse_queue = queue = SyncFIFOBuffered(width=layout.size, depth=LSE_DEPTH)
         entry = data.View(layout, queue.w_data)
         blank = step.void | result.empty
         m.d.comb += [
@@ -120,51 +125,43 @@ class OutputUnit(Part):
             self.lse.valid.eq(queue.r_rdy),
             queue.r_en.eq(self.lse.ready),
         ]
-        self._lse_credits = credits = Credits(queue_depth(self._params))
+        self._lse_credits = credits = Credits(LSE_DEPTH)
         place(m, "lse_credits", credits)
         m.d.comb += [
             credits.take.eq(self.step.valid & self.step.first),
             credits.give.eq(self.lse.valid & self.lse.ready),
         ]
 
-    def _fetch(self, m: Module, reciprocal: Reciprocal) -> tuple[list, list]:
-        """Address the value array; the step and its divisor wait for the values."""
+    def _fetch(self, m: Module, reciprocal: Reciprocal) -> tuple:
+        """Address the value array; its divisor waits for the values, the step for what becomes of them."""
         step, divisor = reciprocal.step_out, reciprocal.divisor
         reads = step.valid & ~step.void
         m.d.comb += [
             self.drain_columns.eq(Mux(reads, 1 << step.column, 0)),
+            self.drain_rows.eq(1 << step.group),
             self.drain_address.eq(beat_address(step)),
             self.drained.eq(reads & step.slot_last),
             self.drained_slot.eq(step.slot),
         ]
-        steps, divisors = [step], [divisor]
-        for i in range(ValueArray.DRAIN_LATENCY):
-            later = Signal.like(divisor, name=f"divisor_{i}")
-            m.d.sync += later.eq(divisors[-1])
-            divisors.append(later)
-        for i in range(ValueArray.DRAIN_LATENCY + NormaliserLane.LATENCY):
-            later = Signal(step_layout(self._params), name=f"step_{i}")
-            m.d.sync += later.eq(steps[-1])
-            steps.append(later)
-        return steps, divisors[-1]
+        late = drain_latency(self._params)
+        return (
+            delayed(m, step, late + NormaliserLane.LATENCY, "step_at", reset_less=False),
+            delayed(m, divisor, late, "divisor_at"),
+        )
 
-    def _normalise(self, m: Module, steps: list, divisor) -> list:
-        width = self._params.config.out_beat
-        group = steps[ValueArray.DRAIN_LATENCY].group
+    def _normalise(self, m: Module, divisor) -> list:
         codes = []
-        for i in range(width):
+        for i, value in enumerate(self.drain):
             lane = NormaliserLane(self._params)
             place(m, f"normaliser_{i}", lane)
-            values = [self.drain[r] for r in range(i, self._params.config.rows_f, width)]
-            m.d.comb += [lane.rnv.eq(Array(values)[group]), lane.divisor.eq(divisor)]
+            m.d.comb += [lane.rnv.eq(value), lane.divisor.eq(divisor)]
             codes.append(lane.code)
         return codes
 
-    def _queue_o(self, m: Module, steps: list, codes: list) -> None:
+    def _queue_o(self, m: Module, step, codes: list) -> None:
         layout = output_beat(self._params)
         m.submodules.o_queue = queue = SyncFIFOBuffered(width=layout.size, depth=queue_depth(self._params))
         entry = data.View(layout, queue.w_data)
-        step = steps[-1]
         m.d.comb += [
             *(entry.data[i].eq(code) for i, code in enumerate(codes)),
             entry.last.eq(step.last),

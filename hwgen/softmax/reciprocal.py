@@ -1,17 +1,21 @@
 """The reciprocal of a denominator, by table and Newton steps."""
 
-from amaranth.hdl import Array, Const, Module, Mux, Signal, signed, unsigned
+from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, signed, unsigned
 from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
-from amaranth.utils import ceil_log2
 
 from hwgen.control.drain import step_layout
 from hwgen.params import Params
 from hwgen.part import Part
+from hwgen.pipeline import delayed
 from hwgen.softmax.lane import result_layout
 
 INDEX_BITS = 7
 TABLE_FRAC = 9
+NEWTON_CYCLES = 5
+
+NORMALISE_STEPS = 6
+"""Steps of a normalisation, a cycle each: shifts by 32, 16, 8, 4, 2 and 1 are enough for all widths there are."""
 
 
 def quotient_bits(params: Params) -> int:
@@ -34,7 +38,7 @@ def newton_steps(params: Params) -> int:
 
 def reciprocal_latency(params: Params) -> int:
     """Cycles from a result to its divisor."""
-    return 3 + 2 * newton_steps(params)
+    return NORMALISE_STEPS + 1 + NEWTON_CYCLES * newton_steps(params)
 
 
 def normal_bits(params: Params) -> int:
@@ -61,25 +65,26 @@ def divisor_layout(params: Params) -> data.StructLayout:
     )
 
 
-def normalise_steps(m: Module, value, distances, name: str):
-    """`value` shifted left by every distance for which its top bits are zero; gives (shifted, amount)."""
+def normalised(m: Module, value, name: str) -> tuple:
+    """`value` shifted left until its top bit is set, and by how much, NORMALISE_STEPS cycles later."""
     width = len(value)
-    amount = Const(0, 1)
-    for distance in distances:
-        if distance >= width:
-            continue
+    lead = []
+    for step in reversed(range(NORMALISE_STEPS)):
+        distance = 1 << step
+        moved = Signal(width, name=f"{name}_{distance}", reset_less=True)
         zero = Signal(name=f"{name}_zero_{distance}")
-        moved = Signal(width, name=f"{name}_moved_{distance}")
-        m.d.comb += [zero.eq(~value[width - distance :].any()), moved.eq(Mux(zero, value << distance, value))]
-        value, amount = moved, amount + Mux(zero, distance, 0)
-    return value, amount
+        m.d.comb += zero.eq(~value[max(width - distance, 0) :].any() if distance < width else 0)
+        m.d.sync += moved.eq(Mux(zero, value << distance, value))
+        value = moved
+        lead.append(delayed(m, zero, step + 1, f"{name}_lead_{distance}"))
+    return value, Cat(reversed(lead))
 
 
 class Reciprocal(Part):
     """`inverse <= 1 / RD` for every drain step, with what else its query needs, in step with the step's tag.
 
-    Table of 2^7 entries rounded down, then `r' = r + r (1 - d r)` with everything rounded so that r never gets too
-    large. Latency `reciprocal_latency` cycles, throughput 1.
+    Structure: normalisation, table of 2^7 entries rounded down, then `r' = r + r (1 - d r)` with everything rounded so
+    that r never gets too large. Latency `reciprocal_latency` cycles, throughput 1.
     """
 
     def __init__(self, params: Params) -> None:
@@ -96,67 +101,75 @@ class Reciprocal(Part):
     def elaborate(self, platform):
         m = Module()
         p = self._params
-        layout = data.StructLayout({"query": divisor_layout(p), "step": step_layout(p)})
-        stages = [Signal(layout, name=f"stage_{i}") for i in range(reciprocal_latency(p) + 1)]
-        for before, after in zip(stages, stages[1:], strict=False):
-            m.d.sync += after.eq(before)
-        m.d.comb += [
-            stages[0].step.eq(self.step_in),
-            self.step_out.eq(stages[-1].step),
-            self.divisor.eq(stages[-1].query),
-        ]
-        self._normalise(m, stages)
-        self._table(m, stages[2].query, stages[3].query)
+        latency = reciprocal_latency(p)
+        frac = reciprocal_frac(p)
+        divisor, exponent = self._normalise(m)
+        inverse = self._table(m, divisor)
+        factor = delayed(m, divisor[-frac:], 1, "factor")
         for i in range(newton_steps(p)):
-            self._newton(m, stages[3 + 2 * i : 6 + 2 * i], i)
+            inverse = self._newton(m, factor, inverse, i)
+            factor = delayed(m, factor, NEWTON_CYCLES, f"factor_{i}")
+        later = latency - NORMALISE_STEPS
+        void, query = self.step_in.void, self.divisor
+        m.d.comb += [
+            self.step_out.eq(delayed(m, self.step_in, latency, "step", reset_less=False)),
+            query.divisor.eq(delayed(m, divisor, later, "divisor")),
+            query.exponent.eq(delayed(m, exponent, later - 1, "exponent")),
+            query.inverse.eq(inverse),
+            query.empty.eq(delayed(m, void | self.result.empty, latency, "empty")),
+            query.poisoned.eq(delayed(m, ~void & self.result.poisoned, latency, "poisoned")),
+        ]
         return m
 
-    def _normalise(self, m: Module, stages: list) -> None:
-        """Stages 1 and 2: shift RD to the top of the common width."""
+    def _normalise(self, m: Module) -> tuple:
+        """RD at the top of the common width, and one cycle behind it the power of two that goes with it."""
         p = self._params
         n = p.numerics
-        width = normal_bits(p)
-        distances = [1 << i for i in reversed(range(ceil_log2(width)))]
-        half = len(distances) // 2
-        rd = self.result.rd.shift_left(width - n.denominator_bits)
-        first, lead = normalise_steps(m, rd, distances[:half], "rd_a")
-        second, trail = normalise_steps(m, stages[1].query.divisor, distances[half:], "rd_b")
+        divisor, lead = normalised(m, self.result.rd.shift_left(normal_bits(p) - n.denominator_bits), "rd")
         # |RNV| = a 2^(A - za), RD = d 2^(D - zd), both a and d in [1/2, 1): the powers meet here, all but za.
         power = (p.config.accumulator_bits - 1) - n.denominator_bits + n.drop - (n.operand_bits - 1)
-        exponent = self.result.rmv - self.result.rm + power + lead
-        void = stages[0].step.void
+        apart, scaled, exponent = (
+            Signal(signed(18), name=name, reset_less=True) for name in ("apart", "scaled", "exponent")
+        )
         m.d.sync += [
-            stages[1].query.divisor.eq(first),
-            stages[1].query.exponent.eq(exponent),
-            stages[1].query.empty.eq(void | self.result.empty),
-            stages[1].query.poisoned.eq(~void & self.result.poisoned),
-            stages[2].query.divisor.eq(second),
-            stages[2].query.exponent.eq(stages[1].query.exponent + trail),
+            apart.eq(self.result.rmv - self.result.rm),
+            scaled.eq(apart + power),
+            exponent.eq(delayed(m, scaled, NORMALISE_STEPS - 2, "scaled_at") + lead),
         ]
+        return divisor, exponent
 
-    def _table(self, m: Module, before, after) -> None:
-        """Stage 3: the largest value that is too small for no divisor of its interval."""
+    def _table(self, m: Module, divisor: Signal) -> Signal:
+        """The largest value that is too small for no divisor of its interval, one cycle later."""
         size = 1 << INDEX_BITS
         table = [(1 << TABLE_FRAC) * 2 * size // (size + i + 1) for i in range(size)]
         frac = reciprocal_frac(self._params)
-        index = before.divisor[-1 - INDEX_BITS : -1]
-        entry = Array(Const(value, TABLE_FRAC + 1) for value in table)[index]
-        m.d.sync += after.inverse.eq(entry.shift_left(frac - TABLE_FRAC))
+        entry = Array(Const(value, TABLE_FRAC + 1) for value in table)[divisor[-1 - INDEX_BITS : -1]]
+        inverse = Signal(frac + 1, reset_less=True)
+        m.d.sync += inverse.eq(entry.shift_left(frac - TABLE_FRAC))
+        return inverse
 
-    def _newton(self, m: Module, stages: list, i: int) -> None:
-        """Two stages: the error `1 - d r` with d rounded up, then `r + r error` rounded down."""
+    def _newton(self, m: Module, factor, inverse, i: int) -> Signal:
+        """The error `1 - d r` with d rounded up, then `r + r error` rounded down, NEWTON_CYCLES later."""
         frac = reciprocal_frac(self._params)
-        before, middle, after = (stage.query for stage in stages)
-        above = Signal(frac + 1, name=f"above_{i}")
-        product = Signal(2 * frac + 2, name=f"product_{i}")
-        error = Signal(frac, name=f"error_{i}", reset_less=True)
+        above, product, error, part, better = (
+            Signal(bits, name=f"{name}_{i}", reset_less=True)
+            for name, bits in (
+                ("above", frac + 1),
+                ("product", 2 * frac + 2),
+                ("error", frac),
+                ("part", 2 * frac + 1),
+                ("better", frac + 1),
+            )
+        )
         gap = Signal(signed(2 * frac + 3), name=f"gap_{i}")
-        m.d.comb += [
-            above.eq(before.divisor[-frac:] + 1),
-            product.eq(above * before.inverse),
-            gap.eq((1 << (2 * frac)) - product),
-        ]
+        early = delayed(m, inverse, 1, f"inverse_{i}_at")
+        late = delayed(m, early, 2, f"inverse_{i}_later")
+        m.d.comb += gap.eq((1 << (2 * frac)) - product)
         m.d.sync += [
+            above.eq(factor + 1),
+            product.eq(above * early),
             error.eq(Mux(gap < 0, 0, gap >> frac)),
-            after.inverse.eq(middle.inverse + ((middle.inverse * error) >> frac)),
+            part.eq(late * error),
+            better.eq(delayed(m, late, 1, f"inverse_{i}_last") + (part >> frac)),
         ]
+        return better

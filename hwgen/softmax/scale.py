@@ -1,26 +1,39 @@
 """From an exact dot product to a scaled score in fixed point."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal, signed
+from collections.abc import Iterator
+
+from amaranth.hdl import Module, Mux, Signal, signed
 from amaranth.lib.wiring import In, Out
 
 from hwgen.params import Params
 from hwgen.part import Part
+from hwgen.pipeline import delayed
 
 LIMB = 17
 """Bits of a multiplier limb: with a sign it fits an 18x18 multiplier."""
 
 
+def limbs(value) -> Iterator[tuple[int, object]]:
+    """The value cut into limbs, with the place of each one's lowest bit; the top one has the sign if there is one."""
+    width = len(value)
+    for low in range(0, width, LIMB):
+        high = min(low + LIMB, width)
+        limb = value[low:high]
+        yield low, limb.as_signed() if high == width and value.shape().signed else limb
+
+
 class ScoreScale(Part):
     """`x = round(qk * mantissa * 2^-amount)`, nearest even, clamped to +-(2^(11+sf) - 1); `amount = power - exponent`.
 
-    `exponent` is the sum of the row exponents and of the scale's. Structure: limb products, their sum, the shift in two
-    stages that keep the lost bits as one sticky bit, the rounding.
+    `exponent` is the sum of the row exponents and of the scale's. Structure: limb products, their sum in two stages,
+    the shift in three stages that keep the lost bits as one sticky bit and drop high bits that only tell that the score
+    is too large, the rounding, the clamp.
 
     Latency LATENCY cycles, throughput 1. `clamped` tells that |x| was too large; a shift to the left clamps anything
     but 0.
     """
 
-    LATENCY = 5
+    LATENCY = 8
 
     def __init__(self, params: Params) -> None:
         self._params = params
@@ -39,25 +52,30 @@ class ScoreScale(Part):
         m = Module()
         product = self._multiply(m)
         amount, zero, left = self._amount(m)
-        self._shift_round(m, product, amount, zero, left)
+        fine, lost, large = self._shift(m, product, amount)
+        far = [left & delayed(m, product.any(), 1, "some"), delayed(m, product[-1], 1, "negative")]
+        zero, left, negative = (
+            delayed(m, flag, cycles, name) for flag, cycles, name in zip((zero, *far), (3, 2, 2), FORCED, strict=True)
+        )
+        self._round(m, fine, lost, large, zero, left, negative)
         return m
 
     def _multiply(self, m: Module) -> Signal:
-        """Stages 1 and 2: limb products, then their sum."""
+        """Stages 1 to 3: limb products, then their sum."""
         width = self._params.qk_bits
-        partial = []
-        for low in range(0, width, LIMB):
-            high = min(low + LIMB, width)
-            limb = self.qk[low:high].as_signed() if high == width else self.qk[low:high]
+        parts = []
+        for low, limb in limbs(self.qk):
             part = Signal((limb * self.mantissa).shape(), name=f"partial_{low}", reset_less=True)
             m.d.sync += part.eq(limb * self.mantissa)
-            partial.append(part << low)
-        product = Signal(signed(width + self._params.numerics.scale_bits), reset_less=True)
-        m.d.sync += product.eq(sum(partial[1:], partial[0]))
+            parts.append((low, part))
+        shape = signed(width + self._params.numerics.scale_bits)
+        low_sum, product = Signal(shape, reset_less=True), Signal(shape, reset_less=True)
+        m.d.sync += low_sum.eq(sum(part << low for low, part in parts[:2]))
+        m.d.sync += product.eq(sum((delayed(m, part, 1, f"late_{low}") << low for low, part in parts[2:]), low_sum))
         return product
 
-    def _amount(self, m: Module) -> tuple[Signal, Signal, Signal]:
-        """Stages 1 and 2: the shift to the right, and whether it leaves nothing or goes to the left."""
+    def _amount(self, m: Module) -> tuple:
+        """At stage 3 the shift to the right and whether it leaves nothing; at stage 4 whether it goes to the left."""
         n = self._params.numerics
         power = 2 * (n.operand_bits - 1) - n.score_frac
         wide = Signal(signed(self._params.exponent_bits + 5), reset_less=True)
@@ -68,37 +86,57 @@ class ScoreScale(Part):
             zero.eq(wide > 63),
             left.eq(wide < 0),
         ]
-        return amount, zero, left
+        return delayed(m, amount, 1, "amount"), delayed(m, zero, 1, "zero_at"), delayed(m, left, 2, "left_at")
 
-    def _shift_round(self, m: Module, product: Signal, amount: Signal, zero: Signal, left: Signal) -> None:
-        """Stages 3 to 5. The bit below the point stays in the value, everything below that becomes sticky."""
+    def _shift(self, m: Module, product: Signal, amount) -> tuple:
+        """Stages 4 to 6. The bit below the point stays in the value, everything below that becomes sticky; `large`
+        tells that the value does not fit."""
+        # What the last step leaves: a bit below the point and a score that may be twice too large.
+        width = self._params.numerics.score_bits + 2
+        value = Signal(signed(len(product) + 1), name="whole")
+        m.d.comb += value.eq(product << 1)
+        lost = large = 0
+        for low in (4, 2, 0):
+            bits, step = amount[low : low + 2], 1 << low
+            kept = min(width + step - 1, len(value))
+            shifted, sticky, above = (
+                Signal(shape, name=f"{name}_{step}", reset_less=True)
+                for name, shape in (("shifted", signed(kept)), ("lost", 1), ("large", 1))
+            )
+            below, beyond = 0, 0
+            for i, first in enumerate(range(0, min(3 * step, len(value)), step), 1):
+                below = below | ((bits >= i) & value[first : first + step].any())
+            for i in range(4):
+                top = value[kept + i * step - 1 :]
+                beyond = beyond | ((bits == i) & (top.any() & ~top.all()) if len(top) > 1 else 0)
+            m.d.sync += [
+                shifted.eq(value >> (bits << low)),
+                sticky.eq(lost | below),
+                above.eq(large | beyond),
+            ]
+            amount = delayed(m, amount[:low], 1, f"amount_below_{step}") if low else None
+            value, lost, large = shifted, sticky, above
+        return value, lost, large
+
+    def _round(self, m: Module, fine: Signal, lost, large, zero, left, negative) -> None:
+        """Stages 7 and 8."""
         n = self._params.numerics
-        shape = signed(len(product) + 1)
-        coarse, fine = Signal(shape, reset_less=True), Signal(shape, reset_less=True)
-        lost = [Signal(name=f"lost_{i}", reset_less=True) for i in (3, 4)]
-        low = Signal(4, reset_less=True)
-        force = [Signal(3, name=f"force_{i}", reset_less=True) for i in (3, 4)]
-        whole = Signal(shape)
-        m.d.comb += whole.eq(product << 1)
-        far = amount[4:] << 4
-        m.d.sync += [
-            coarse.eq(whole >> far),
-            lost[0].eq((whole & ((1 << far) - 1)[: len(whole)]).any()),
-            low.eq(amount[:4]),
-            force[0].eq(Cat(zero, left & product.any(), product[-1])),
-            fine.eq(coarse >> low),
-            lost[1].eq(lost[0] | (coarse[:16] & ((1 << low) - 1)[:16]).any()),
-            force[1].eq(force[0]),
-        ]
         floor, guard = fine >> 1, fine[0]
-        rounded = Signal(signed(len(product) + 1))
-        m.d.comb += rounded.eq(floor + (guard & (lost[1] | fine[1])))
-        is_zero, is_left, negative = force[1]
-        above = Signal()
-        m.d.comb += above.eq(~is_zero & (is_left | (rounded > n.score_max) | (rounded < -n.score_max)))
-        sign = Mux(is_left, negative, rounded[-1])
-        limit = Mux(sign, -n.score_max, n.score_max)
+        rounded = Signal(signed(n.score_bits + 1), reset_less=True)
+        m.d.sync += rounded.eq(floor + (guard & (lost | fine[1])))
+        zero, left, negative, large = (
+            delayed(m, flag, 1, f"{name}_last")
+            for flag, name in zip((zero, left, negative, large), (*FORCED, "large"), strict=True)
+        )
+        above, lowest = Signal(), -n.score_max - 1
+        outside = (rounded[-1] != rounded[-2]) | (rounded[:-1] == lowest & (2 * n.score_max + 1))
+        m.d.comb += above.eq(~zero & (left | large | outside))
+        limit = Mux(negative, -n.score_max, n.score_max)
         m.d.sync += [
-            self.x.eq(Mux(is_zero, 0, Mux(above, limit, rounded[: n.score_bits].as_signed()))),
+            self.x.eq(Mux(zero, 0, Mux(above, limit, rounded[: n.score_bits].as_signed()))),
             self.clamped.eq(above),
         ]
+
+
+FORCED = ("zero", "left", "negative")
+"""What decides a score whatever its digits are."""

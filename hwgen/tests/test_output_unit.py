@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from golden.bitexact.normalise import normalise
-from hwgen.array.value_array import ValueArray
+from hwgen.array.value_array import drain_latency
 from hwgen.params import Params
-from hwgen.softmax.output import OutputUnit, lse_beat, output_beat, output_latency, queue_depth
+from hwgen.softmax.output import LSE_DEPTH, OutputUnit, lse_beat, output_beat, output_latency, queue_depth
 from hwgen.tests.bench import STALLS, receiver, run, tiny
 from hwgen.tests.jobs import Fields, drain_steps, job
 
@@ -47,17 +47,19 @@ class Machine:
         column = lane * self.params.group + min(place, self.params.group - 1)
         return self.results[min(slot, self.params.config.slots - 1), column]
 
-    def values_at(self, columns: int, address: int) -> list[int]:
-        """What the value array reads for one selected column, zeros for none."""
+    def values_at(self, columns: int, rows: int, address: int) -> list[int]:
+        """What the value array reads for one selected column and group of rows, zeros for none."""
+        width = self.params.config.out_beat
         if not columns:
-            return [0] * self.params.config.rows_f
+            return [0] * width
         slot, fold = address >> self.params.fold_f_bits, address & ((1 << self.params.fold_f_bits) - 1)
-        assert columns.bit_count() == 1
-        return self.values[slot, columns.bit_length() - 1][fold].tolist()
+        assert columns.bit_count() == rows.bit_count() == 1
+        first = (rows.bit_length() - 1) * width
+        return self.values[slot, columns.bit_length() - 1][fold, first : first + width].tolist()
 
     async def drive(self, ctx: Any) -> None:
         dut, lanes = self.dut, range(self.params.lanes)
-        reads = [(0, 0)] * ValueArray.DRAIN_LATENCY
+        reads = [(0, 0, 0)] * drain_latency(self.params)
         address, quiet = 0, 0
         # The last step, or a queue that nobody empties, ends it.
         while quiet < output_latency(self.params) + 40:
@@ -70,7 +72,7 @@ class Machine:
             step = {k: v for k, v in self.steps[len(self.sent)].items() if k != "block"} if send else {}
             ctx.set(dut.step, {"valid": int(send), **step})
             address = ctx.get(dut.result_address)
-            reads = [*reads[1:], (ctx.get(dut.drain_columns), ctx.get(dut.drain_address))]
+            reads = [*reads[1:], (ctx.get(dut.drain_columns), ctx.get(dut.drain_rows), ctx.get(dut.drain_address))]
             names = ("room", "drained", "drained_slot", "poisoned")
             cycle = {name: ctx.get(getattr(dut, name)) for name in names}
             cycle |= {"o": ctx.get(dut.o.valid), "lse": ctx.get(dut.lse.valid)}
@@ -166,5 +168,6 @@ def test_room_for_what_the_queues_hold(blocked: str, params: Params) -> None:
     run(machine.dut, take, machine.drive)
     # Every step takes a place for O, the first one of a query one for its LSE.
     sent = [step for step in machine.steps[: len(machine.sent)] if blocked == "o" or step["first"]]
-    assert len(sent) == queue_depth(machine.params) >= output_latency(machine.params)
+    assert len(sent) == (queue_depth(machine.params) if blocked == "o" else LSE_DEPTH)
+    assert queue_depth(machine.params) >= output_latency(machine.params)
     assert len(machine.sent) < len(machine.steps)

@@ -101,4 +101,4 @@ def test_step_keeps_in_step(params: Params) -> None:
     latency = reciprocal_latency(params)
     seen = clocked(Reciprocal(params), [{"step_in": step} for step in steps], ["step_out"], latency)
     assert [step for (step,) in seen[latency:]] == steps
-    assert latency == 3 + 2 * newton_steps(params)
+    assert latency == 7 + 5 * newton_steps(params)

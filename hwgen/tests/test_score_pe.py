@@ -20,7 +20,7 @@ def random_cycles(seed: int, params: Params, count: int) -> list[dict[str, Any]]
     """Every input anew in every cycle; sums leave room for one more product."""
     rng = np.random.default_rng(seed)
     most = 2 ** (params.config.operand_bits - 1) - 1
-    room = 2 ** (params.qk_bits - 1) - 1 - most**2
+    room = 2 ** (params.sum_bits - 1) - 1 - most**2
 
     def element() -> int:
         return int(rng.choice([-most, most, 0, rng.integers(-most, most + 1)]))
@@ -69,12 +69,12 @@ def test_keys_and_operands_go_right_after_a_cycle(params: Params) -> None:
 
 def test_largest_products_fill_the_sum() -> None:
     params = tiny()
-    most, head = 2 ** (params.config.operand_bits - 1) - 1, params.config.head_e
-    rest = (head - 1) * most**2
+    most, rows = 2 ** (params.config.operand_bits - 1) - 1, params.config.rows_e
+    rest = (rows - 1) * most**2
     for sign in (1, -1):
         load: list[Inputs] = [{"load_enable": 1}, {"load_enable": 0, "load_data": sign * most}]
         seen = clocked(ScorePE(params), [*load, {"k_in": most, "sum_in": sign * rest}], ["sum_out"], ScorePE.LATENCY)
-        assert seen[-1] == (sign * head * most**2,)
+        assert seen[-1] == (sign * rows * most**2,)
 
 
 def test_every_operand_has_a_place_of_its_own() -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from hwgen.array.feeder import FeederRow, value_address
-from hwgen.array.value_array import ValueArray
+from hwgen.array.value_array import ValueArray, drain_latency
 from hwgen.array.value_pe import ValuePE
 from hwgen.params import Params
 from hwgen.tests.bench import clocked, tiny
@@ -117,19 +117,23 @@ def check(block: Block) -> None:
     """Results of all slots, folds and columns, and when they may be read."""
     params, last = block.params, last_folds(block)
     c = params.config
-    places = list(np.ndindex(c.slots, block.folds, c.cols))
+    groups = c.rows_f // c.out_beat
+    places = list(np.ndindex(c.slots, block.folds, c.cols, groups))
     finished = last[c.slots - 1] + done_latency(params)
     # The corner is written last: it is read in the very cycle in which its slot is done. The rest follows at the end.
-    reads = {last[0] + done_latency(params): (0, block.folds - 1, c.cols - 1)}
+    reads = {last[0] + done_latency(params): (0, block.folds - 1, c.cols - 1, groups - 1)}
     reads |= {finished + i: place for i, place in enumerate(places)}
     fill, cycles = filling(block.values, params), block.cycles()
     cycles += [{} for _ in range(max(reads) + 1 - len(cycles))]
-    for t, (slot, fold, column) in reads.items():
-        cycles[t] |= {"drain_columns": 1 << column, "drain_address": slot << params.fold_f_bits | fold}
-    names = [*(f"drain.{r}" for r in range(c.rows_f)), "done", "done_slot", "busy", "freed"]
-    seen = clocked(ValueArray(params), [*fill, *cycles], names, ValueArray.DRAIN_LATENCY + 1)[len(fill) :]
-    for t, place in reads.items():
-        assert list(seen[t + ValueArray.DRAIN_LATENCY][: c.rows_f]) == block.result(*place)
+    for t, (slot, fold, column, group) in reads.items():
+        cycles[t] |= {"drain_columns": 1 << column, "drain_rows": 1 << group}
+        cycles[t] |= {"drain_address": slot << params.fold_f_bits | fold}
+    names = [*(f"drain.{i}" for i in range(c.out_beat)), "done", "done_slot", "busy", "freed"]
+    latency = drain_latency(params)
+    seen = clocked(ValueArray(params), [*fill, *cycles], names, latency + 1)[len(fill) :]
+    for t, (*place, group) in reads.items():
+        first = group * c.out_beat
+        assert list(seen[t + latency][: c.out_beat]) == block.result(*place)[first : first + c.out_beat]
     check_pulses(block, seen)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from cocotb.triggers import FallingEdge, ReadOnly, RisingEdge
 
 from golden.bitexact.normalise import normalise, quiet_nan
-from hwgen.array.value_array import ValueArray
+from hwgen.array.value_array import drain_latency
 from hwgen.control.drain import step_layout
 from hwgen.params import Params
 from hwgen.sim.files import unpack
@@ -107,12 +107,16 @@ class Memories:
         query = self.at(slot, lane * self.core.group + place)
         return bits_of(result_layout(self.core), query.result) if query else 0
 
-    def values(self, columns: int, address: int) -> list[int]:
-        """A value a row; zeros if no column is selected."""
-        rows = self.core.config.rows_f
+    def values(self, columns: int, rows: int, address: int) -> list[int]:
+        """A value for each row of the selected group; zeros if no column is selected."""
+        width = self.core.config.out_beat
         slot, fold = address >> self.core.fold_f_bits, address & ((1 << self.core.fold_f_bits) - 1)
         query = self.at(slot, columns.bit_length() - 1)
-        return query.rnv[fold * rows : (fold + 1) * rows] if columns and query else [0] * rows
+        if not columns or not query:
+            return [0] * width
+        assert rows.bit_count() == 1
+        first = fold * self.core.config.rows_f + (rows.bit_length() - 1) * width
+        return query.rnv[first : first + width]
 
 
 class Player:
@@ -131,9 +135,10 @@ class Player:
 
     async def play(self, finished) -> None:
         """Until `finished` says so."""
-        names = ("room", "drained", "drained_slot", "drain_columns", "drain_address", "poisoned", "result_address")
-        names += ("o__valid", "lse__valid")
-        reads = [[0] * self.core.config.rows_f for _ in range(ValueArray.DRAIN_LATENCY)]
+        names = ("room", "drained", "drained_slot", "drain_columns", "drain_rows", "drain_address", "poisoned")
+        names += ("result_address", "o__valid", "lse__valid")
+        latency = drain_latency(self.core)
+        reads = [[0] * self.core.config.out_beat for _ in range(latency)]
         while not finished():
             # Room is known early in the cycle, and a step may follow from it in the same one.
             await FallingEdge(self.dut.clk)
@@ -142,14 +147,14 @@ class Player:
             cycle = {name: int(getattr(self.dut, name).value) for name in names}
             self.log.append(cycle)
             results = [self.memories.result(lane, cycle["result_address"]) for lane in range(self.core.lanes)]
-            reads.append(self.memories.values(cycle["drain_columns"], cycle["drain_address"]))
+            reads.append(self.memories.values(*(cycle[f"drain_{name}"] for name in ("columns", "rows", "address"))))
             if cycle["drained"]:
                 self.memories.drain(cycle["drained_slot"])
             await RisingEdge(self.dut.clk)
             for lane, result in enumerate(results):
                 getattr(self.dut, f"result__{lane}").value = result
-            for row, value in enumerate(reads[-ValueArray.DRAIN_LATENCY]):
-                getattr(self.dut, f"drain__{row}").value = value & (1 << self.core.config.accumulator_bits) - 1
+            for i, value in enumerate(reads[-latency]):
+                getattr(self.dut, f"drain__{i}").value = value & (1 << self.core.config.accumulator_bits) - 1
 
     def next_step(self, room: bool) -> int:
         if not room or len(self.sent) == len(self.steps) or self.rng.random() < self.idle:

@@ -10,7 +10,7 @@ import cocotb
 import numpy as np
 
 from hwgen.array.feeder import FeederRow, value_address
-from hwgen.array.value_array import ValueArray
+from hwgen.array.value_array import drain_latency
 from hwgen.array.value_pe import ValuePE
 from hwgen.array.value_row import weight_layout
 from hwgen.control.tags import lane_tag_layout, visit_layout
@@ -38,11 +38,11 @@ class Plan:
         ring = 1 << (value_address(core).width - core.fold_f_bits)
         self.rows = np.zeros((ring, self.folds, c.rows_f), dtype=object)
         self.sums = np.zeros((c.slots, self.folds, c.rows_f, c.cols), dtype=object)
-        self.writes: deque[tuple[int, int, int]] = deque()
+        self.writes: deque[tuple[int, int, int, int]] = deque()
         self.ready: set[int] = set()
         self.last_start = dict.fromkeys(range(c.slots), -LOOP)
         self.fresh, self.waiting = set(range(c.slots)), set[int]()
-        self.reads: deque[tuple[int, int, int]] = deque()
+        self.reads: deque[tuple[int, int, int, int]] = deque()
         self.results: dict[int, np.ndarray] = {}
         self.events: dict[int, list[Any]] = {}
         self.freed: list[int] = []
@@ -140,7 +140,8 @@ class Plan:
         self.done[t] = slot
         self.waiting.add(slot)
         results = self.sums[slot].copy()
-        places = [(slot, fold, column) for fold in range(self.folds) for column in range(c.cols)]
+        sizes = self.folds, c.cols, c.rows_f // c.out_beat
+        places = [(slot, *place) for place in np.ndindex(sizes)]
 
         def queue() -> None:
             self.results[slot] = results
@@ -160,11 +161,14 @@ class Plan:
     def read(self) -> Inputs:
         if not self.reads:
             return {"drain_columns": 0, "drain_address": int(self.rng.integers(self.core.acc_depth))}
-        slot, fold, column = self.reads.popleft()
-        self.drained[self.now + ValueArray.DRAIN_LATENCY] = list(self.results[slot][fold, :, column])
-        if (fold, column) == (self.folds - 1, self.core.config.cols - 1):
+        slot, fold, column, group = self.reads.popleft()
+        width = self.core.config.out_beat
+        rows = slice(group * width, (group + 1) * width)
+        self.drained[self.now + drain_latency(self.core)] = list(self.results[slot][fold, rows, column])
+        if (fold, column, rows.stop) == (self.folds - 1, self.core.config.cols - 1, self.core.config.rows_f):
             self.waiting.remove(slot)
-        return {"drain_columns": 1 << column, "drain_address": slot << self.core.fold_f_bits | fold}
+        address = slot << self.core.fold_f_bits | fold
+        return {"drain_columns": 1 << column, "drain_rows": 1 << group, "drain_address": address}
 
     def write(self) -> Inputs:
         if not self.writes:
@@ -187,19 +191,19 @@ async def results_are_exact(dut) -> None:
     if core.fold_f_bits:
         # Else there is no such port.
         plan.inputs[0]["last_fold"] = folds - 1
-    rows = core.config.rows_f
+    width, latency = core.config.out_beat, drain_latency(core)
     await start(dut)
-    outputs = ["busy", "freed", "done", "done_slot", *(f"drain__{r}" for r in range(rows))]
+    outputs = ["busy", "freed", "done", "done_slot", *(f"drain__{i}" for i in range(width))]
     seen = await clocked(dut, plan.inputs, outputs)
     assert [t for t, cycle in enumerate(seen) if cycle[0]] == sorted(t for t in plan.busy if t < CYCLES)
     assert [t for t, cycle in enumerate(seen) if cycle[1]] == [t for t in plan.freed if t < CYCLES]
     assert {t: cycle[3] for t, cycle in enumerate(seen) if cycle[2]} == {
         t: slot for t, slot in plan.done.items() if t < CYCLES
     }
-    for t, cycle in enumerate(seen[ValueArray.DRAIN_LATENCY :], ValueArray.DRAIN_LATENCY):
+    for t, cycle in enumerate(seen[latency:], latency):
         got = [signed(value, core.config.accumulator_bits) for value in cycle[4:]]
         # Where nothing is read zeros leave.
-        assert got == plan.drained.get(t, [0] * rows), f"cycle {t}"
+        assert got == plan.drained.get(t, [0] * width), f"cycle {t}"
     results = {value for values in plan.drained.values() for value in values}
     assert len(results) > 100 and min(results) < 0 < max(results)
     # Most loops are closed as early as they may be.

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import deque
 
-from hwgen.array.value_array import ValueArray
+from hwgen.array.value_array import drain_latency
 from hwgen.model.parts.issuing import Issuer
 from hwgen.model.parts.queue import Fifo
 from hwgen.params import Params
 from hwgen.softmax.normaliser import NormaliserLane
-from hwgen.softmax.output import queue_depth
+from hwgen.softmax.output import LSE_DEPTH, queue_depth
 from hwgen.softmax.reciprocal import reciprocal_latency
 
 LAST, JOB_LAST = 1, 2
@@ -28,9 +28,9 @@ class Drain:
         self.block, self.issuer, self.cols = block, issuer, c.cols
         self.row_beats = -(-head_f // c.out_beat)
         self.depth = queue_depth(params)
-        self.o, self.lse = Fifo(self.depth), Fifo(self.depth)
+        self.o, self.lse = Fifo(self.depth), Fifo(LSE_DEPTH)
         self.read_latency = 1 + reciprocal_latency(params)
-        self.latency = self.read_latency + ValueArray.DRAIN_LATENCY + NormaliserLane.LATENCY
+        self.latency = self.read_latency + drain_latency(params) + NormaliserLane.LATENCY
         self.results = [False] * c.slots
         self.steps: deque[tuple[int, int]] = deque()
         self.records: deque[int] = deque()
@@ -40,7 +40,7 @@ class Drain:
         """Behind those that take beats of `o` and `lse`."""
         if self._calm(now):
             return
-        room = self.credits != self.depth and self.lse_credits != self.depth
+        room = self.credits != self.depth and self.lse_credits != LSE_DEPTH
         self.credits -= self.o.taken
         self.lse_credits -= self.lse.taken
         if room and self.block.ready:
