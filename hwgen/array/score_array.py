@@ -13,8 +13,13 @@ from hwgen.params import Params
 from hwgen.part import Part, place
 
 
+def next_column(later, now) -> list:
+    """What a visit's tag becomes from one column to the next: one column less to skip and to use."""
+    return [getattr(later, name).eq(Mux(now[name] == 0, 0, now[name] - 1)) for name in ("skip", "width")]
+
+
 class TagHop(Part):
-    """Carries a score's tag from one column to the next: one cycle, one column less to skip and to use."""
+    """Carries a score's tag from one column to the next in one cycle."""
 
     def __init__(self, params: Params) -> None:
         self._layout = score_tag_layout(params)
@@ -22,12 +27,7 @@ class TagHop(Part):
 
     def elaborate(self, platform):
         m = Module()
-        visit_in, visit_out = self.tag_in.visit, self.tag_out.visit
-        m.d.sync += [
-            self.tag_out.eq(self.tag_in),
-            visit_out.skip.eq(Mux(visit_in.skip == 0, 0, visit_in.skip - 1)),
-            visit_out.width.eq(Mux(visit_in.width == 0, 0, visit_in.width - 1)),
-        ]
+        m.d.sync += [self.tag_out.eq(self.tag_in), next_column(self.tag_out.visit, self.tag_in.visit)]
         return m
 
 

@@ -35,12 +35,13 @@ def converted_beat(params: Params) -> data.StructLayout:
 class ElementShift(Part):
     """One element: significand shifted right by its distance to the row's exponent, nearest even, saturated, signed.
 
-    Structure: distance, shift, and an adder that rounds and changes the sign at once: `-(f + 1) = ~f`, `-f = ~f + 1`.
+    Structure: distance, its limit, shift, and an adder that rounds and changes the sign at once: `-(f + 1) = ~f`,
+    `-f = ~f + 1`.
 
     Latency LATENCY enabled cycles, throughput 1.
     """
 
-    LATENCY = 3
+    LATENCY = 4
 
     def __init__(self, params: Params) -> None:
         self._params = params
@@ -66,11 +67,10 @@ class ElementShift(Part):
         )
         width = max(digits, magnitude_bits)
         limit = (width + 2).bit_length()
-        significand = Signal(width, reset_less=True)
-        distance = Signal(fmt.exponent_bits + 1)
+        digit, significand = Signal(digits, reset_less=True), Signal(width, reset_less=True)
+        distance = Signal(fmt.exponent_bits + 1, reset_less=True)
         amount = Signal(limit, reset_less=True)
-        signs = [Signal(name=f"sign_{i}", reset_less=True) for i in (1, 2)]
-        m.d.comb += distance.eq(self.exponent - Mux(field == 0, 1, field) + excess)
+        signs = [Signal(name=f"sign_{i}", reset_less=True) for i in (1, 2, 3)]
         # Bits: the significand left-aligned, below it one guard bit and one sticky bit.
         floor, guard, sticky = (
             Signal(bits, name=name, reset_less=True)
@@ -86,14 +86,15 @@ class ElementShift(Part):
         ]
         with m.If(self.enable):
             m.d.sync += [
-                significand.eq(Cat(mantissa, field != 0) << (width - digits)),
+                digit.eq(Cat(mantissa, field != 0)),
+                distance.eq(self.exponent - (field | (field == 0)) + excess),
+                significand.eq(digit << (width - digits)),
                 amount.eq(Mux(distance > width + 2, width + 2, distance)),
-                signs[0].eq(sign),
+                Cat(signs).eq(Cat(sign, *signs[:-1])),
                 floor.eq(shifted >> 1),
                 guard.eq(shifted[0]),
                 sticky.eq(lost),
-                signs[1].eq(signs[0]),
-                self.element.eq((Cat(floor, 0) ^ signs[1].replicate(magnitude_bits + 1)) + (signs[1] ^ up)),
+                self.element.eq((Cat(floor, 0) ^ signs[2].replicate(magnitude_bits + 1)) + (signs[2] ^ up)),
             ]
         return m
 

@@ -1,12 +1,10 @@
 """The columns that share one softmax lane."""
 
-from functools import reduce
-from operator import or_
-
-from amaranth.hdl import Module, Mux, Signal, signed, unsigned
+from amaranth.hdl import Array, Module, Mux, Signal, signed, unsigned
 from amaranth.lib.wiring import In, Out
 
-from hwgen.control.tags import lane_tag_layout, score_tag_layout
+from hwgen.array.score_array import next_column
+from hwgen.control.tags import lane_tag_layout, score_tag_layout, visit_layout
 from hwgen.params import Params
 from hwgen.part import Part, place
 from hwgen.softmax.fold_sum import FoldSum
@@ -24,7 +22,8 @@ class LaneGroup(Part):
     """Fold sums of `group` neighbouring columns, their common lane, and a weight register for each.
 
     Neighbouring columns finish a score one cycle apart and a column finishes one a visit, so that a lane is asked at
-    most once a cycle. The weight register holds a column's weight for all folds of the value row.
+    most once a cycle; of a column's tag only what its fold sum needs is looked at, but for the first one's. The weight
+    register holds a column's weight for all folds of the value row.
 
     Latency FoldSum.LATENCY + `lane_latency` from a column's last fold to `visit`, one more to its `weight`.
 
@@ -84,15 +83,23 @@ class LaneGroup(Part):
         return m
 
     def _collect(self, m: Module, lane: SoftmaxLane) -> None:
-        """At most one column has a complete score: merge them by OR."""
-        scores, tags = [], []
+        """One column after the other has a complete score, from the first one on, whose tag serves them all."""
+        sums = []
         for c in range(self._params.group):
             fold_sum = FoldSum(self._params)
             place(m, f"fold_sum_{c}", fold_sum)
             m.d.comb += [fold_sum.sum.eq(self.sum[c]), fold_sum.tag_in.eq(self.tag[c])]
-            ready = fold_sum.tag_out.valid
-            tag = Signal(lane_tag_layout(self._params), name=f"column_tag_{c}")
-            m.d.comb += [tag.valid.eq(ready), tag.column.eq(c), tag.visit.eq(fold_sum.tag_out.visit)]
-            scores.append(Mux(ready, fold_sum.qk.as_unsigned(), 0))
-            tags.append(Mux(ready, tag.as_value(), 0))
-        m.d.comb += [lane.qk.eq(reduce(or_, scores)), lane.tag.eq(reduce(or_, tags))]
+            sums.append(fold_sum)
+        first = sums[0].tag_out
+        column, held = Signal(range(self._params.group)), Signal(visit_layout(self._params), reset_less=True)
+        now = lane.tag.visit
+        m.d.comb += [
+            now.eq(Mux(first.valid, first.visit, held)),
+            lane.tag.valid.eq(first.valid | (column != 0)),
+            lane.tag.column.eq(column),
+            lane.qk.eq(Array(fold_sum.qk for fold_sum in sums)[column]),
+        ]
+        m.d.sync += [held.eq(now), next_column(held, now)]
+        if self._params.group > 1:
+            last = column == self._params.group - 1
+            m.d.sync += column.eq(Mux(lane.tag.valid & ~last, column + 1, 0))

@@ -49,7 +49,7 @@ def cycles_of(sums: Any, params: Params) -> list[dict[str, Any]]:
     # No query is loaded: its field is 0, which the key's makes up for.
     ek = 2 * (params.input.bias - 1)
     for i, c, f in np.ndindex(visits, group, folds):
-        visit = {"slot": i % params.config.slots, "first": 1, "skip": 0, "width": 1, "ek": ek}
+        visit = {"slot": i % params.config.slots, "first": 1, "skip": 0, "width": group - c, "ek": ek}
         tag = {"valid": 1, "fold": f, "first_fold": int(f == 0), "last_fold": int(f == folds - 1), "visit": visit}
         cycles[i * params.visit + c + f] |= {f"tag.{c}": tag, f"tag.{c}.valid": 1, f"sum.{c}": int(sums[i, c, f])}
     cycles[0] |= {"mantissa.0": SCALE.mantissa, "scale_exponent.0": SCALE.exponent}
