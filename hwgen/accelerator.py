@@ -5,6 +5,7 @@ from amaranth.lib.wiring import In, Out, connect
 
 from hwgen.control.causes import CAUSE_BITS
 from hwgen.control.command_queue import CommandQueue
+from hwgen.control.counter_bank import CounterBank
 from hwgen.control.counter_snapshot import CounterSnapshot
 from hwgen.control.descriptor import LSE_BYTES
 from hwgen.control.descriptor_unit import DescriptorUnit
@@ -12,7 +13,7 @@ from hwgen.control.head_fork import HeadFork, RowsOwed
 from hwgen.control.job_walker import JobWalker
 from hwgen.control.record import always_read, has_record
 from hwgen.control.register_file import RegisterFile
-from hwgen.control.traffic import WRITERS, TrafficCounters, readers
+from hwgen.control.traffic import WRITERS, TrafficEvents, readers
 from hwgen.core import Core
 from hwgen.errors import ConfigError
 from hwgen.memory.axi_ports import connect_master, connect_slave, master_ports, slave_ports
@@ -87,7 +88,7 @@ class Accelerator(Part):
         queues = dict.fromkeys(("q", "k", "v", "bias"), c.queue_beats)
         self._reads = ReadEngine(p, tuple(queues.get(name, 2 * c.burst_beats) for name in self._names))
         self._writes = WriteEngine(p, len(WRITERS))
-        self._core, self._traffic = Core(p), TrafficCounters(p)
+        self._core, self._traffic, self._counters = Core(p), TrafficEvents(p), CounterBank(p)
         self._fetch = SegmentFetch(p) if p.segmented else FetchFork(p)
         heads = {"q": (c.rows_e, c.head_e), "k": (c.rows_e, c.head_e), "v": (c.rows_f, c.head_f)}
         # Rows of keys and values are sought where they come as segments.
@@ -111,6 +112,7 @@ class Accelerator(Part):
             "fetch_fork": self._fetch,
             "core": self._core,
             "traffic": self._traffic,
+            "counters": self._counters,
         }
         working |= {f"{name}_reader": reader for name, reader in self._readers.items()}
         working |= {f"{name}_writer": writer for name, writer in self._writers.items()}
@@ -322,12 +324,13 @@ class Accelerator(Part):
         ]
 
     def _connect_counters(self, m: Module) -> None:
-        queue, core, traffic, snapshot = self._queue, self._core, self._traffic, self._snapshot
+        queue, core, traffic = self._queue, self._core, self._traffic
+        counters, snapshot = self._counters, self._snapshot
         clear = self._registers.clear_counters | queue.clear_counters
         m.d.comb += [
             core.active.eq(queue.working),
             core.clear.eq(clear),
-            traffic.clear.eq(clear),
+            counters.clear.eq(clear),
             traffic.read.eq(self._reads.taken),
             traffic.written.eq(self._writes.taken),
             traffic.read_wait.eq(self._reads.waiting),
@@ -337,7 +340,9 @@ class Accelerator(Part):
             traffic.group.eq(self._unit.derived.group),
             traffic.poisoned_row.eq(core.poisoned_row),
             snapshot.capture.eq(queue.capture),
-            snapshot.counters.eq(Cat(core.counters, traffic.counters)),
+            counters.events.eq(Cat(core.events, traffic.events)),
+            snapshot.number.eq(counters.number),
+            snapshot.value.eq(counters.value),
             self.active.eq(queue.working),
             self.cause.eq(core.cause),
             self.value_busy.eq(core.value_busy),

@@ -10,7 +10,7 @@ from hwgen.array.value_array import ValueArray
 from hwgen.control.block_fork import BlockFork, SegmentFork
 from hwgen.control.block_walker import BlockWalker
 from hwgen.control.causes import CAUSE_BITS
-from hwgen.control.counters import Counters, counters_layout
+from hwgen.control.counters import CoreEvents, events_layout
 from hwgen.control.drain import DrainWalker, PendingSlots
 from hwgen.control.issuer import Issuer
 from hwgen.control.job import geometry_layout, job_layout
@@ -41,9 +41,10 @@ class Core(Part):
     come in the order of queries. Jobs follow each other without a gap.
 
     Members: geometry (changes only while not busy); job; fetch; q, k, v; o, lse; busy (a job is in the machine); active
-    (count cycles even if none is); clear (counters and sticky bits to zero); counters; cause, value_busy (what the
-    arrays do in this cycle, see `control.causes`); saturated, poisoned (sticky); poisoned_row (a pulse a row of O that
-    is NaN); hungry (no queries are loaded: nothing can be done before there are); loaded (a pulse: a block's are).
+    (count cycles even if none is); events (what the cycle before adds to the core's counters); cause, value_busy (what
+    the arrays do in this cycle, see `control.causes`); saturated, poisoned (sticky); clear (sets those to zero);
+    poisoned_row (a pulse a row of O that is NaN); hungry (no queries are loaded: nothing can be done before there are);
+    loaded (a pulse: a block's are).
 
     Where there is a score program: argument (writes of its arguments, before the first job that they are for); bias (if
     it has one: a row a key in the order of fetch, of the block's queries). Where keys come as segments: fetch_segments
@@ -66,7 +67,7 @@ class Core(Part):
                 "busy": Out(1),
                 "active": In(1),
                 "clear": In(1),
-                "counters": Out(counters_layout()),
+                "events": Out(events_layout(params)),
                 "cause": Out(CAUSE_BITS),
                 "value_busy": Out(1),
                 "saturated": Out(1),
@@ -108,7 +109,7 @@ class Core(Part):
         self._values = RowBuffer(p, c.rows_f, p.folds_f, row_bits(p))
         self._score, self._value = ScoreArray(p), ValueArray(p)
         self._groups = [LaneGroup(p) for _ in range(p.lanes)]
-        self._output, self._counters, self._run = OutputUnit(p), Counters(p), RunState(p)
+        self._output, self._events, self._run = OutputUnit(p), CoreEvents(p), RunState(p)
         named = {
             "block_walker": self._walker,
             "block_fork": self._fork,
@@ -124,7 +125,7 @@ class Core(Part):
             "score_array": self._score,
             "value_array": self._value,
             "output_unit": self._output,
-            "performance": self._counters,
+            "events": self._events,
             "run_state": self._run,
         }
         named |= {f"lane_group_{i}": group for i, group in enumerate(self._groups)}
@@ -260,7 +261,7 @@ class Core(Part):
             m.d.comb += taken.eq(given)
 
     def _connect_status(self, m: Module) -> None:
-        run, issuer, counters = self._run, self._issuer, self._counters
+        run, issuer, events = self._run, self._issuer, self._events
         m.d.comb += [
             run.accepted.eq(self.job.valid & self.job.ready),
             run.finished.eq(self.o.valid & self.o.ready & self.o.payload.job_last),
@@ -281,16 +282,15 @@ class Core(Part):
             issuer.busy.eq(run.busy),
             issuer.running.eq(run.running),
             issuer.more.eq(self._walker.working | self.job.valid),
-            counters.last_fold_e.eq(self.geometry.last_fold_e),
-            counters.busy.eq(run.busy | self.active),
-            counters.clear.eq(self.clear),
-            counters.cause.eq(issuer.cause),
-            counters.value_busy.eq(self._value.busy),
-            counters.pairs.eq(self._pairs()),
-            counters.job_done.eq(run.finished),
+            events.last_fold_e.eq(self.geometry.last_fold_e),
+            events.busy.eq(run.busy | self.active),
+            events.cause.eq(issuer.cause),
+            events.value_busy.eq(self._value.busy),
+            events.pairs.eq(self._pairs()),
+            events.job_done.eq(run.finished),
             self.cause.eq(issuer.cause),
             self.value_busy.eq(self._value.busy),
-            self.counters.eq(counters.counters),
+            self.events.eq(events.events),
         ]
 
     def _pairs(self):

@@ -11,25 +11,39 @@ from hwgen.timing import value_latency
 
 COUNTER_BITS = 48
 
+ARRAYS = ("score", "value")
+
+CORE_COUNTERS = (
+    *("cycles", "score_busy", "value_busy", "pairs", "jobs"),
+    *(f"{array}_idle_{cause.name.lower()}" for array in ARRAYS for cause in Cause),
+)
+"""Of the cycles in which the machine works.
+
+cycles: all;  score_busy, value_busy: a fold was issued to the array;  pairs: allowed (query, key) pairs visited;
+jobs: finished;  score_idle_*, value_idle_*: every other cycle by its cause. For each array busy and idle add up to
+      cycles.
+"""
+
 
 def counters_layout() -> data.StructLayout:
-    """Counters since the last `clear`, of the cycles in which the machine works.
+    """The core's counters."""
+    return data.StructLayout({name: unsigned(COUNTER_BITS) for name in CORE_COUNTERS})
 
-    cycles: all;  score_busy, value_busy: a fold was issued to the array;  pairs: allowed (query, key) pairs visited;
-    jobs: finished;  score_idle_*, value_idle_*: every other cycle by its cause. For each array busy and idle add up
-          to cycles.
+
+def events_layout(params: Params) -> data.StructLayout:
+    """What a cycle adds to each of the core's counters."""
+    return data.StructLayout({name: unsigned(params.count_bits if name == "pairs" else 1) for name in CORE_COUNTERS})
+
+
+class CoreEvents(Part):
+    """What a cycle in which the core is `busy` adds to its counters, a cycle later. The value array's causes are the
+    issuer's, as late as its data.
+
+    Members: last_fold_e (of the geometry: more folds are more latency); busy; cause, value_busy, pairs, job_done;
+    events.
     """
-    names = ["cycles", "score_busy", "value_busy", "pairs", "jobs"]
-    names += [f"{array}_idle_{cause.name.lower()}" for array in ("score", "value") for cause in Cause]
-    return data.StructLayout({name: unsigned(COUNTER_BITS) for name in names})
 
-
-class Counters(Part):
-    """Counts while `busy`; `clear` sets all to zero. The value array's causes are the issuer's, as late as its data.
-
-    Members: last_fold_e (of the geometry: more folds are more latency); busy, clear; cause, value_busy, pairs,
-    job_done; counters.
-    """
+    LATENCY = 1
 
     def __init__(self, params: Params) -> None:
         self._params = params
@@ -37,42 +51,36 @@ class Counters(Part):
             {
                 "last_fold_e": In(params.fold_e_bits),
                 "busy": In(1),
-                "clear": In(1),
                 "cause": In(CAUSE_BITS),
                 "value_busy": In(1),
                 "pairs": In(params.count_bits),
                 "job_done": In(1),
-                "counters": Out(counters_layout()),
+                "events": Out(events_layout(params)),
             }
         )
 
     def elaborate(self, platform):
         m = Module()
-        counters = self.counters
         later = [self.cause]
         for i in range(value_latency(self._params)):
             cause = Signal(CAUSE_BITS, name=f"cause_{i}")
             m.d.sync += cause.eq(later[-1])
             later.append(cause)
-        value_cause, issued = Signal(CAUSE_BITS), Signal(CAUSE_BITS)
-        m.d.comb += [
+        # Registers come before whatever tells one cause from another: the issuer's causes are late in their cycle.
+        busy, issued, value_busy = Signal(), Signal(CAUSE_BITS), Signal()
+        value_cause, events = Signal(CAUSE_BITS), self.events
+        m.d.sync += [
+            busy.eq(self.busy),
             issued.eq(Array(later[-self._params.folds_e :])[self.last_fold_e]),
-            value_cause.eq(Mux(self.value_busy, BUSY, Mux(issued == BUSY, Cause.PAD, issued))),
+            value_busy.eq(self.value_busy),
+            events.pairs.eq(Mux(self.busy, self.pairs, 0)),
+            events.jobs.eq(self.busy & self.job_done),
         ]
-        with m.If(self.busy):
-            m.d.sync += [
-                counters.cycles.eq(counters.cycles + 1),
-                counters.pairs.eq(counters.pairs + self.pairs),
-                counters.jobs.eq(counters.jobs + self.job_done),
-            ]
-            for array, cause in (("score", self.cause), ("value", value_cause)):
-                self._count(m, counters[f"{array}_busy"], cause == BUSY)
-                for code in Cause:
-                    self._count(m, counters[f"{array}_idle_{code.name.lower()}"], cause == code)
-        with m.If(self.clear):
-            m.d.sync += counters.eq(0)
+        m.d.comb += [
+            events.cycles.eq(busy),
+            value_cause.eq(Mux(value_busy, BUSY, Mux(issued == BUSY, Cause.PAD, issued))),
+        ]
+        for array, cause in zip(ARRAYS, (later[1], value_cause), strict=True):
+            m.d.comb += events[f"{array}_busy"].eq(busy & (cause == BUSY))
+            m.d.comb += [events[f"{array}_idle_{code.name.lower()}"].eq(busy & (cause == code)) for code in Cause]
         return m
-
-    def _count(self, m: Module, counter, event) -> None:
-        with m.If(event):
-            m.d.sync += counter.eq(counter + 1)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import Enum, IntEnum
 
 from hwgen.control.causes import Cause
-from hwgen.control.counters import COUNTER_BITS, counters_layout
+from hwgen.control.counters import CORE_COUNTERS, COUNTER_BITS
 from hwgen.control.descriptor import DESCRIPTOR_BYTES, FORMAT_CODES
 from hwgen.control.descriptor import MAGIC as DESCRIPTOR_MAGIC
 from hwgen.control.faults import FAULT_BITS
@@ -131,7 +131,7 @@ def counter_meanings() -> dict[str, str]:
     causes = meanings(Cause)
     for array in ("score", "value"):
         core |= {f"{array}_idle_{name.lower()}": f"{array} array idle: {text}" for name, text in causes.items()}
-    return {name: core[name] for name in counters_layout().members} | ACCELERATOR_COUNTERS
+    return {name: core[name] for name in CORE_COUNTERS} | ACCELERATOR_COUNTERS
 
 
 def counter_names() -> tuple[str, ...]:

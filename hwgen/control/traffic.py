@@ -7,7 +7,6 @@ from amaranth.hdl import Module, Mux, unsigned
 from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 
-from hwgen.control.counters import COUNTER_BITS
 from hwgen.control.record import has_record
 from hwgen.control.register_map import ACCELERATOR_COUNTERS
 from hwgen.params import GROUP_BITS, Params
@@ -26,27 +25,35 @@ def readers(params: Params) -> tuple[str, ...]:
     return (*PLAIN_READERS, *(name for name, here in wanted.items() if here))
 
 
-def traffic_layout() -> data.StructLayout:
-    """The counters of `register_map.ACCELERATOR_COUNTERS`."""
-    return data.StructLayout({name: unsigned(COUNTER_BITS) for name in ACCELERATOR_COUNTERS})
+def traffic_layout(params: Params) -> data.StructLayout:
+    """What a cycle adds to the counters of `register_map.ACCELERATOR_COUNTERS`, in units."""
+    return data.StructLayout({name: unsigned(GROUP_BITS if name == "heads" else 1) for name in ACCELERATOR_COUNTERS})
 
 
-class TrafficCounters(Part):
-    """Counts bus words by tensor (in bytes), lost cycles, descriptors, heads and poisoned rows until `clear`.
+def unit(params: Params, name: str) -> int:
+    """What a counter adds for one: bytes come in bus words."""
+    return params.bus_bytes if "_bytes_" in name else 1
 
-    Members: read, written (a pulse a word, for each client); read_wait, write_wait, descriptor, poisoned_row (pulses);
-    job (a pulse, for `group` heads); clear; counters.
+
+class TrafficEvents(Part):
+    """What a cycle adds to the counters around the core, a cycle later: bus words by tensor, lost cycles, descriptors,
+    heads and poisoned rows.
+
+    Members: read, written (a pulse a word, for each client; at most one client reads); read_wait, write_wait,
+    descriptor, poisoned_row (pulses); job (a pulse, for `group` heads); events.
     """
 
+    LATENCY = 1
+
     def __init__(self, params: Params) -> None:
-        self._bytes, self._readers = params.bus_bytes, readers(params)
-        pulses = ("read_wait", "write_wait", "descriptor", "poisoned_row", "job", "clear")
+        self._readers = readers(params)
+        pulses = ("read_wait", "write_wait", "descriptor", "poisoned_row", "job")
         super().__init__(
             {
                 "read": In(len(self._readers)),
                 "written": In(len(WRITERS)),
                 "group": In(GROUP_BITS),
-                "counters": Out(traffic_layout()),
+                "events": Out(traffic_layout(params)),
             }
             | {name: In(1) for name in pulses}
         )
@@ -54,20 +61,15 @@ class TrafficCounters(Part):
     def elaborate(self, platform):
         m = Module()
         read = {name: self.read[i] for i, name in enumerate(self._readers)}
-        words = {f"read_bytes_{name}": read[name] for name in ("q", "k", "v")}
-        words |= {f"written_bytes_{name}": self.written[i] for i, name in enumerate(WRITERS)}
-        steps = {name: Mux(word, self._bytes, 0) for name, word in words.items()}
-        others = reduce(or_, (bit for name, bit in read.items() if name not in ("q", "k", "v")))
-        steps |= {
-            "read_bytes_other": Mux(others, self._bytes, 0),
+        events = {f"read_bytes_{name}": read[name] for name in ("q", "k", "v")}
+        events |= {f"written_bytes_{name}": self.written[i] for i, name in enumerate(WRITERS)}
+        events |= {
+            "read_bytes_other": reduce(or_, (bit for name, bit in read.items() if name not in ("q", "k", "v"))),
             "read_wait": self.read_wait,
             "write_wait": self.write_wait,
             "descriptors": self.descriptor,
             "heads": Mux(self.job, self.group, 0),
             "poisoned_rows": self.poisoned_row,
         }
-        for name, step in steps.items():
-            m.d.sync += self.counters[name].eq(self.counters[name] + step)
-        with m.If(self.clear):
-            m.d.sync += self.counters.eq(0)
+        m.d.sync += [self.events[name].eq(event) for name, event in events.items()]
         return m

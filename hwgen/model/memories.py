@@ -104,4 +104,4 @@ def _control(params: Params) -> Iterator[Bank]:
     yield Bank("control", 3, row_block_layout().size, fetch_fork.DEPTH - 1)
     yield Bank("control", 3 + len(head_fork.WRITTEN), params.config.address_bits, head_fork.DEPTH - 1)
     yield Bank("control", len(head_fork.WRITTEN), QUERY_BITS, head_fork.DEPTH - 1)
-    yield Bank("control", 1, COUNTER_BITS, len(counter_names()))
+    yield Bank("control", 2, COUNTER_BITS, len(counter_names()))

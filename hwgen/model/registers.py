@@ -19,7 +19,7 @@ from hwgen.softmax.group import LaneGroup
 from hwgen.softmax.normaliser import NormaliserLane
 from hwgen.softmax.reciprocal import Reciprocal
 
-CONTROL = 14_500
+CONTROL = 11_700
 """Sequencer, descriptors, registers, counters, bus engines: bits that no choice changes much."""
 
 

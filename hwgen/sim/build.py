@@ -18,7 +18,7 @@ from pathlib import Path
 from amaranth.lib import data
 
 from hwgen import doctor
-from hwgen.control.counters import counters_layout
+from hwgen.control.counters import COUNTER_BITS, counters_layout, events_layout
 from hwgen.control.job import geometry_layout, job_layout
 from hwgen.control.tags import block_layout
 from hwgen.core import Core
@@ -55,7 +55,7 @@ def position(layout: data.StructLayout, field: str) -> int:
 
 def testbench_parameters(params: Params, address_bits: int) -> dict[str, int]:
     """The testbench's Verilog parameters: widths and field positions of the core's streams."""
-    block = block_layout(params)
+    block, events = block_layout(params), events_layout(params)
     return {
         "JOB": job_layout(params).size,
         "BLOCK": block.size,
@@ -63,6 +63,10 @@ def testbench_parameters(params: Params, address_bits: int) -> dict[str, int]:
         "O": output_beat(params).size,
         "LSE": lse_beat(params).size,
         "COUNTERS": counters_layout().size,
+        "COUNTER": COUNTER_BITS,
+        "EVENTS": events.size,
+        "PAIRS": position(events, "pairs"),
+        "PAIRS_BITS": events["pairs"].width,
         "LENGTH": LENGTH_BITS,
         "QUERIES": position(block, "queries"),
         "QUERIES_BITS": block["queries"].width,

@@ -7,7 +7,9 @@
 
 module testbench #(
     parameter JOB = 1, parameter BLOCK = 1, parameter BEAT = 1, parameter O = 1, parameter LSE = 1,
-    parameter COUNTERS = 1,
+    parameter COUNTERS = 1, parameter COUNTER = 48,   // all counters and one of them
+    parameter EVENTS = 1,                             // what a cycle adds to them, one bit each, but of
+    parameter PAIRS = 0, parameter PAIRS_BITS = 1,    // pairs: their place, as counter and as event
     parameter LENGTH = 21,                            // block: width of a length
     parameter QUERIES = 0, parameter QUERIES_BITS = 1, // block: place of queries
     parameter FRESH = 0, parameter REWIND = 0,        // block: positions of fresh and rewind
@@ -22,7 +24,7 @@ module testbench #(
     output wire                saturated,
     output wire                poisoned,
     output reg  [31:0]         rows_out,
-    output wire [COUNTERS-1:0] counters
+    output reg  [COUNTERS-1:0] counters
 );
     // Registered, so that no input but the clock enters the logic directly: an evaluation then has less to look at.
     reg reset = 1;
@@ -205,6 +207,20 @@ module testbench #(
         end
     end
 
+    // Events come a cycle late, so counters are complete two cycles behind `done`.
+    wire [EVENTS-1:0] events;
+    genvar c;
+    generate
+        for (c = 0; c < COUNTERS / COUNTER; c = c + 1) begin : counting
+            localparam AT = c <= PAIRS ? c : c + PAIRS_BITS - 1;
+            localparam BITS = c == PAIRS ? PAIRS_BITS : 1;
+            wire [COUNTER-1:0] step = {{(COUNTER-BITS){1'b0}}, events[AT +: BITS]};
+            always @(posedge clk)
+                if (reset) counters[c*COUNTER +: COUNTER] <= 0;
+                else counters[c*COUNTER +: COUNTER] <= counters[c*COUNTER +: COUNTER] + step;
+        end
+    endgenerate
+
     hwgen_core core (
         .clk(clk), .rst(reset), .clear(1'b0), .active(1'b0), .busy(busy), .geometry(geometry),
         .job__payload(jobs[job][JOB-1:0]), .job__valid(job_valid), .job__ready(job_ready),
@@ -215,6 +231,6 @@ module testbench #(
         .o__payload(o), .o__valid(o_valid), .o__ready(o_ready),
         .lse__payload(lse), .lse__valid(lse_valid), .lse__ready(lse_ready),
         .cause(cause), .value_busy(value_busy),
-        .counters(counters), .saturated(saturated), .poisoned(poisoned)
+        .events(events), .saturated(saturated), .poisoned(poisoned)
     );
 endmodule

@@ -1,4 +1,4 @@
-"""The counters against lists of what happened in every cycle."""
+"""The core's events against lists of what happened in every cycle."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from hwgen.control.causes import BUSY, Cause
-from hwgen.control.counters import Counters, counters_layout
+from hwgen.control.counters import CORE_COUNTERS, CoreEvents, events_layout
 from hwgen.params import Params
 from hwgen.sim.files import unpack
 from hwgen.tests.bench import clocked, tiny
@@ -29,21 +29,23 @@ def history(seed: int, params: Params) -> list[dict[str, Any]]:
             "pairs": int(rng.integers(params.config.cols + 1)),
             "job_done": int(rng.integers(2)),
             "busy": int(rng.random() < 0.8),
-            "clear": 0,
         }
         for _ in range(CYCLES)
     ]
 
 
 def counted(params: Params, last_fold_e: int, cycles: list[dict[str, Any]]) -> dict[str, int]:
-    """The counters behind the last cycle."""
-    seen = clocked(Counters(params), [{"last_fold_e": last_fold_e}, *cycles, {"busy": 0}], ["counters"])
-    return unpack(counters_layout(), seen[-1][0])
+    """All events of some cycles, each of which is told a cycle later."""
+    inputs = [{"last_fold_e": last_fold_e}, *cycles, *[{"busy": 0}] * CoreEvents.LATENCY]
+    totals = dict.fromkeys(CORE_COUNTERS, 0)
+    for (events,) in clocked(CoreEvents(params), inputs, ["events"])[1 + CoreEvents.LATENCY :]:
+        totals = {name: totals[name] + step for name, step in unpack(events_layout(params), events).items()}
+    return totals
 
 
 def expected(params: Params, last_fold_e: int, cycles: list[dict[str, Any]]) -> dict[str, int]:
     """Every cycle that counts has one cause for each array; the value array's is the score array's, some cycles old."""
-    counts = {name: 0 for name, _ in counters_layout()}
+    counts = dict.fromkeys(CORE_COUNTERS, 0)
     lag = value_latency(params) - (params.folds_e - 1 - last_fold_e)
     for t, now in enumerate(cycles):
         if not now["busy"]:
@@ -70,9 +72,9 @@ def test_causes_reach_the_value_array_with_the_data(last_fold_e: int) -> None:
         assert want[f"{array}_busy"] + idle == want["cycles"]
 
 
-def test_clear() -> None:
-    cycles = history(2, PARAMS)
-    cycles[200]["clear"] = 1
-    want, before = expected(PARAMS, LAST, cycles), expected(PARAMS, LAST, cycles[:201])
-    # The cycle of `clear` counts no more than those before.
-    assert counted(PARAMS, LAST, cycles) == {name: want[name] - before[name] for name in want}
+def test_nothing_is_told_before_it_happened() -> None:
+    cycles = [{"busy": 1, "cause": BUSY, "pairs": 2, "job_done": 1}, {"busy": 0}]
+    seen = clocked(CoreEvents(PARAMS), cycles, ["events"], rest=3)
+    told = [{name for name, step in unpack(events_layout(PARAMS), events).items() if step} for (events,) in seen]
+    assert told[CoreEvents.LATENCY] >= {"cycles", "score_busy", "pairs", "jobs"}
+    assert not any(told[:1] + told[2:])

@@ -78,8 +78,8 @@ def test_only_those_who_carry_a_program_know_of_it() -> None:
     """Where neither keys nor queries matter, all tags are what they were: arrays, exponents, values do not change."""
     plain, scored = bodies(None), bodies("tanh")
     differ = {module for module in plain if plain[module] != scored[module]}
-    # The counters know how much later a value is.
-    assert differ == CARRIERS | {"counters"}
+    # What is counted depends on how much later a value is.
+    assert differ == CARRIERS | {"core_events"}
 
 
 def test_layouts() -> None:

@@ -10,11 +10,11 @@ import cocotb
 from cocotb.triggers import FallingEdge, RisingEdge
 from cocotbext.axi import AxiLiteBus, AxiLiteMaster, AxiResp
 
-from hwgen.control.counter_snapshot import all_counters_layout
 from hwgen.control.register_map import COUNTERS_BASE, Access, register_map, words
 from rtl_tests.harness.configurations import params
 from rtl_tests.harness.cycles import bits_of
 from rtl_tests.harness.streams import start
+from rtl_tests.unit.test_register_file import all_counters_layout
 
 REGISTERS = {register.name: register for register in register_map(params(os.environ["CORE"]))}
 ADDRESSES = {name: register.address for name, register in REGISTERS.items()}

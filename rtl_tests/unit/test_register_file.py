@@ -4,11 +4,14 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
-from amaranth.hdl import Module
+from amaranth.hdl import Array, Module, Mux, Signal, unsigned
+from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 
-from hwgen.control.counter_snapshot import CounterSnapshot, all_counters_layout
+from hwgen.control.counter_snapshot import CounterSnapshot
+from hwgen.control.counters import COUNTER_BITS
 from hwgen.control.register_file import RegisterFile
+from hwgen.control.register_map import counter_names
 from hwgen.memory.axi_ports import connect_slave, slave_ports
 from hwgen.params import Params
 from hwgen.part import Part, place
@@ -20,8 +23,13 @@ PULSES = ("start", "abort", "soft_reset", "clear_counters")
 SOURCE = sha256(Path(__file__).read_bytes()).hexdigest()
 
 
+def all_counters_layout() -> data.StructLayout:
+    return data.StructLayout({name: unsigned(COUNTER_BITS) for name in counter_names()})
+
+
 class FlatRegisters(Part):
-    """Register file and counter snapshot with the bus's usual signal names; `source` only tells builds apart."""
+    """Register file and counter snapshot with the bus's usual signal names, and counters shown in turn; `source` only
+    tells builds apart."""
 
     def __init__(self, params: Params, source: str) -> None:
         self._params = params
@@ -35,13 +43,16 @@ class FlatRegisters(Part):
         place(m, "registers", registers)
         place(m, "snapshot", snapshot)
         connect_slave(m, self, registers)
+        number = Signal.like(snapshot.number)
+        m.d.sync += number.eq(Mux(number == len(counter_names()) - 1, 0, number + 1))
         m.d.comb += [getattr(self, name).eq(getattr(registers, name)) for name in (*PULSES, "pending", "interrupt")]
         m.d.comb += [
             registers.ready.eq(self.ready),
             registers.done.eq(self.done),
             registers.copying.eq(snapshot.copying),
             self.copying.eq(snapshot.copying),
-            snapshot.counters.eq(self.counters),
+            snapshot.number.eq(number),
+            snapshot.value.eq(Array([self.counters[name] for name in counter_names()])[number]),
             snapshot.capture.eq(self.capture),
             snapshot.address.eq(registers.counter_address),
             registers.counter_data.eq(snapshot.data),
