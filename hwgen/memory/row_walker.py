@@ -63,17 +63,15 @@ class RowWalker(Part):
     def elaborate(self, platform):
         m = Module()
         address_bits = self._params.config.address_bits
-        # Where the job's tensor, the current position and the current row begin; what is added next.
+        # Where the job's tensor, the current position and the current row begin; no block of the job came so far.
         self._base, self._position, self._row = Signal(address_bits), Signal(address_bits), Signal(address_bits)
-        self._from, self._step = Signal(address_bits), Signal(address_bits)
+        self._fresh = Signal()
         self._member, self._member_last = Signal(GROUP_BITS), Signal()
         self._left, self._last = Signal(QUERY_BITS), Signal()
         self._bytes, self._factor = Signal(BYTE_COUNT_BITS), Signal(ROW_BYTES_BITS)
-        self._multiple = Signal(BYTE_COUNT_BITS)
-        if self._seek:
-            # What is left of a block's first row's number, its unit, and the row behind the block before.
-            self._number, self._distance = Signal(ROW_BITS), Signal(address_bits)
-            self._following = Signal(ROW_BITS)
+        # A block is taken or waited for, the one that is taken starts at the job's first row, the next row is found.
+        self._beginning, self._rewinding, self._stepping = Signal(), Signal(), Signal()
+        self._multiplying, self._seeking = Signal(), Signal()
         group_last = Signal(GROUP_BITS)
         m.d.sync += group_last.eq(self.group - 1)
         m.d.comb += self._member_last.eq(self._member == group_last)
@@ -83,71 +81,76 @@ class RowWalker(Part):
         with m.FSM():
             with m.State("JOB"):
                 m.d.comb += self.head.ready.eq(1)
-                m.d.sync += self._base.eq(self.head.payload)
-                self._rewind(m, self.head.payload)
-                if self._seek:
-                    m.d.sync += self._following.eq(0)
+                m.d.sync += [self._base.eq(self.head.payload), self._fresh.eq(1)]
                 with m.If(self.head.valid):
                     m.next = "BLOCK"
             with m.State("BLOCK"):
-                self._begin(m)
+                m.d.comb += self._beginning.eq(1)
+                with m.If(self.block.valid):
+                    self._begin(m)
             if self._seek:
                 with m.State("SEEK"):
-                    self._find(m)
+                    m.d.comb += self._seeking.eq(1)
+                    with m.If(self._number[1:] == 0):
+                        self._found(m)
             with m.State("MULTIPLY"):
-                m.d.sync += [self._factor.eq(self._factor >> 1), self._multiple.eq(self._multiple.shift_left(1))]
-                with m.If(self._factor[0]):
-                    m.d.sync += self._bytes.eq(self._bytes + self._multiple)
+                m.d.comb += self._multiplying.eq(1)
                 with m.If(self._factor[1:] == 0):
                     m.next = "ROW"
             with m.State("ROW"):
                 self._issue(m)
             with m.State("STEP"):
-                self._advance(m)
+                m.d.comb += self._stepping.eq(1)
                 m.next = "ROW"
+        self._count(m)
+        self._address(m)
         return m
 
-    def _rewind(self, m: Module, address) -> None:
-        m.d.sync += [self._position.eq(address), self._row.eq(address), self._member.eq(0)]
-
     def _begin(self, m: Module) -> None:
-        """Take a block; the bytes of a packed one are found a binary digit a cycle."""
+        """Take a block."""
         block = self.block.payload
-        m.d.comb += self.block.ready.eq(1)
-        m.d.sync += [
-            self._left.eq(block.rows),
-            self._last.eq(block.last),
-            self._bytes.eq(Mux(self.packed, 0, self.row_bytes)),
-            self._multiple.eq(block.rows),
-            self._factor.eq(self.row_bytes),
-        ]
-        with m.If(self.block.valid):
-            if not self._seek:
-                with m.If(block.rewind):
-                    self._rewind(m, self._base)
-            m.next = "ROW"
-            with m.If(self.packed):
-                m.next = "MULTIPLY"
-            if self._seek:
-                m.d.sync += [
-                    self._number.eq(block.row),
-                    self._distance.eq(Mux(self.packed, self.row_bytes, self.stride)),
-                ]
-                with m.If(block.rows != 0):
-                    m.d.sync += self._following.eq(block.row + block.rows)
-                    with m.If(block.row != self._following):
-                        self._rewind(m, self._base)
-                        m.next = "SEEK"
+        m.d.sync += self._fresh.eq(0)
+        self._found(m)
+        if not self._seek:
+            m.d.comb += self._rewinding.eq(self._fresh | block.rewind)
+            return
+        # What is left of a block's first row's number, its unit, and the row behind the block before.
+        self._number, self._distance = Signal(ROW_BITS), Signal(self._params.config.address_bits)
+        self._following = Signal(ROW_BITS)
+        away = block.row != Mux(self._fresh, 0, self._following)
+        m.d.comb += self._rewinding.eq(self._fresh | ((block.rows != 0) & away))
+        with m.If(self._fresh):
+            m.d.sync += self._following.eq(0)
+        with m.If(block.rows != 0):
+            m.d.sync += self._following.eq(block.row + block.rows)
+            with m.If(away):
+                m.next = "SEEK"
 
-    def _find(self, m: Module) -> None:
-        """The address of a block's first row, a binary digit of its number a cycle."""
-        m.d.sync += [self._number.eq(self._number >> 1), self._distance.eq(self._distance.shift_left(1))]
-        with m.If(self._number[0]):
-            self._rewind(m, self._row + self._distance)
-        with m.If(self._number[1:] == 0):
-            m.next = "ROW"
-            with m.If(self.packed):
-                m.next = "MULTIPLY"
+    def _found(self, m: Module) -> None:
+        """A block's first row is known: the bytes of a packed one are found a binary digit a cycle."""
+        m.next = "ROW"
+        with m.If(self.packed):
+            m.next = "MULTIPLY"
+
+    def _count(self, m: Module) -> None:
+        """What is left of the block, and the bytes of a request."""
+        block, multiple = self.block.payload, Signal(BYTE_COUNT_BITS)
+        with m.If(self._beginning):
+            m.d.sync += [
+                self._left.eq(block.rows),
+                self._last.eq(block.last),
+                self._bytes.eq(Mux(self.packed, 0, self.row_bytes)),
+                multiple.eq(block.rows),
+                self._factor.eq(self.row_bytes),
+            ]
+        with m.Else():
+            with m.If(self._stepping):
+                m.d.sync += self._left.eq(Mux(self.packed, 0, self._left - 1))
+            with m.If(self._multiplying):
+                m.d.sync += [self._factor.eq(self._factor >> 1), multiple.eq(multiple.shift_left(1))]
+                with m.If(self._factor[0]):
+                    m.d.sync += self._bytes.eq(self._bytes + multiple)
+        m.d.comb += self.block.ready.eq(self._beginning)
 
     def _issue(self, m: Module) -> None:
         """Offer a row or a packed block once both outputs are free, or end the block."""
@@ -163,21 +166,39 @@ class RowWalker(Part):
                 request.payload.bytes.eq(self._bytes),
                 run.payload.offset.eq(self._row[: ceil_log2(self._params.bus_bytes)]),
                 run.payload.rows.eq(Mux(self.packed, self._left, 1)),
-                self._from.eq(Mux(self._member_last, self._position, self._row)),
-                self._step.eq(Mux(self.packed, self._bytes, Mux(self._member_last, self.stride, self.head_stride))),
                 request.valid.eq(1),
                 run.valid.eq(1),
             ]
             m.next = "STEP"
 
-    def _advance(self, m: Module) -> None:
-        """The adder has a cycle of its own."""
-        following = Signal.like(self._row)
-        m.d.comb += following.eq(self._from + self._step)
-        m.d.sync += [
-            self._row.eq(following),
-            self._left.eq(Mux(self.packed, 0, self._left - 1)),
-            self._member.eq(Mux(self._member_last, 0, self._member + 1)),
+    def _address(self, m: Module) -> None:
+        """The job's first row, or the next one: behind the current one or behind the position's first."""
+        following, step = Signal.like(self._row), Signal.like(self._row)
+        m.d.comb += [
+            step.eq(Mux(self.packed, self._bytes, Mux(self._member_last, self.stride, self.head_stride))),
+            following.eq(Mux(self._member_last, self._position, self._row) + step),
         ]
-        with m.If(self._member_last):
-            m.d.sync += self._position.eq(following)
+        with m.If(self._rewinding):
+            m.d.sync += [self._position.eq(self._base), self._row.eq(self._base), self._member.eq(0)]
+        with m.Elif(self._stepping):
+            m.d.sync += [
+                self._row.eq(following),
+                self._member.eq(Mux(self._member_last, 0, self._member + 1)),
+            ]
+            with m.If(self._member_last):
+                m.d.sync += self._position.eq(following)
+        if self._seek:
+            self._find(m)
+
+    def _find(self, m: Module) -> None:
+        """The address of a block's first row, a binary digit of its number a cycle."""
+        with m.If(self._beginning):
+            m.d.sync += [
+                self._number.eq(self.block.payload.row),
+                self._distance.eq(Mux(self.packed, self.row_bytes, self.stride)),
+            ]
+        with m.Elif(self._seeking):
+            m.d.sync += [self._number.eq(self._number >> 1), self._distance.eq(self._distance.shift_left(1))]
+            with m.If(self._number[0]):
+                found = self._row + self._distance
+                m.d.sync += [self._position.eq(found), self._row.eq(found)]
