@@ -1,13 +1,15 @@
 """Keeps a descriptor's fields as its words arrive."""
 
-from amaranth.hdl import Cat, Module, Signal, unsigned
+from amaranth.hdl import Array, Cat, Module, Signal, unsigned
 from amaranth.lib import stream
+from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from hwgen.control.descriptor import DESCRIPTOR_BYTES, FORMAT_CODES, MAGIC, PLACES, STRIDES, TENSORS
 from hwgen.control.descriptor_layout import descriptor_layout
 from hwgen.control.record import has_record
+from hwgen.control.tensor_check import ADDRESS, FIELDS, field_layout, field_number
 from hwgen.params import Params
 from hwgen.part import Part
 
@@ -20,9 +22,10 @@ class DescriptorStore(Part):
 
     Latency 1 cycle, throughput 1 word a cycle.
 
-    Members: start (forget what came so far, take a descriptor); words; descriptor; stray (a bit for each 32-bit word:
-    it has another value than the only valid one, or one that does not fit what is kept of it); full (the last word was
-    taken in the cycle before).
+    Members: start (forget what came so far, take a descriptor); words; descriptor; stray (a bit for each 32-bit word
+    but those of tensors' fields: it has another value than the only valid one, or one that does not fit what is kept of
+    it); full (the last word was taken in the cycle before); number (of a 64-bit word), field (that word as an address
+    or stride, a cycle later).
     """
 
     def __init__(self, params: Params) -> None:
@@ -34,6 +37,8 @@ class DescriptorStore(Part):
                 "descriptor": Out(descriptor_layout(params)),
                 "stray": Out(WORDS),
                 "full": Out(1),
+                "number": In(ceil_log2(FIELDS)),
+                "field": Out(field_layout(params)),
             }
         )
 
@@ -50,8 +55,11 @@ class DescriptorStore(Part):
             m.d.sync += place.eq(place + 1)
             with m.If(place == last):
                 m.d.sync += collecting.eq(0)
+        self._keep_fields(m, taken, place)
         kept = self._kept()
         constant = self._constant()
+        numbers = (field_number(name, i) for name in TENSORS for i in range(ADDRESS + 1))
+        of_tensors = {2 * number + half for number in numbers for half in range(2)}
         for i in range(last + 1):
             with m.If(taken & (place == i)):
                 for lane in range(lanes):
@@ -63,10 +71,43 @@ class DescriptorStore(Part):
                         # What is left out has to be the sign, or zero.
                         sign = target.shape().signed and len(target) < 32
                         fill = word[len(target) - 1].replicate(len(rest)) if sign else 0
-                        m.d.sync += [target.eq(word), self.stray[index].eq(rest != fill)]
+                        m.d.sync += target.eq(word)
+                        if index not in of_tensors:
+                            m.d.sync += self.stray[index].eq(rest != fill)
                     else:
                         m.d.sync += self.stray[index].eq(word != constant.get(index, 0))
         return m
+
+    def _keep_fields(self, m: Module, taken: Signal, place: Signal) -> None:
+        """All of the descriptor once more, to be read word by word of 64 bits."""
+        bits, bus = self._params.config.address_bits, self._params.config.bus_bits
+        word, lanes = self.words.payload, max(bus // 64, 1)
+        lane = self.number[: ceil_log2(lanes)]
+        if bus == 32:
+            # Halves come one after the other, the low one first.
+            low = self._bank(m, "low", 32, taken & ~place[0], place[1:], self.number, word)
+            rest = Cat(word[: bits - 32], word[bits - 32 :].any())
+            high = self._bank(m, "high", len(rest), taken & place[0], place[1:], self.number, rest)
+            m.d.comb += self.field.eq(Cat(low, high))
+            return
+        found = []
+        for i in range(lanes):
+            field = word.word_select(i, 64)
+            field = Cat(field[:bits], field[bits:].any())
+            found.append(self._bank(m, f"fields_{i}", len(field), taken, place, self.number[len(lane) :], field))
+        if lanes == 1:
+            m.d.comb += self.field.eq(found[0])
+        else:
+            looked = Signal.like(lane)
+            m.d.sync += looked.eq(lane)
+            m.d.comb += self.field.eq(Array(found)[looked])
+
+    def _bank(self, m: Module, name: str, width: int, enable, to, place, word):
+        memory = Memory(shape=unsigned(width), depth=FIELDS * 64 // max(self._params.config.bus_bits, 64), init=[])
+        m.submodules[name] = memory
+        write, read = memory.write_port(), memory.read_port()
+        m.d.comb += [write.en.eq(enable), write.addr.eq(to), write.data.eq(word), read.addr.eq(place)]
+        return read.data
 
     def _constant(self) -> dict[int, int]:
         """Words of which only one value is valid, other than zero."""

@@ -6,15 +6,15 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 from amaranth.utils import ceil_log2
 
 from hwgen.control.derived_fields import DerivedFields
-from hwgen.control.descriptor import KEY_LENGTH_BYTES, LSE_BYTES, PLACES, TENSORS
+from hwgen.control.descriptor import KEY_LENGTH_BYTES, PLACES, TENSORS
 from hwgen.control.descriptor_layout import derived_layout, descriptor_layout
 from hwgen.control.descriptor_store import DescriptorStore, word_of
 from hwgen.control.faults import FAULT_BITS, Fault
-from hwgen.control.field_check import beyond, counts_of, field_rules, record_used
+from hwgen.control.field_check import field_rules, record_used
 from hwgen.control.head_group import HeadGroup
 from hwgen.control.job import geometry_layout
 from hwgen.control.record import has_record, record_bytes
-from hwgen.control.tensor_check import TensorCheck
+from hwgen.control.tensor_check import APART, TensorCheck
 from hwgen.params import Params
 from hwgen.part import Part, place
 
@@ -24,10 +24,10 @@ OFFSET_BITS = 8
 class DescriptorUnit(Part):
     """`(code, offset) = descriptor_rules.check(descriptor)`.
 
-    First every field is looked at, all at once; if they are fine, tensors and head groups are, side by side. `done`
-    comes behind the last word by 5 cycles and the longest of these checks: 17 cycles with one batch, one head and
-    L = S = 1024, never more than 61. Of several findings the first is searched a cycle each: up to 45 cycles if it is
-    a field's, 71 if not.
+    First every field is looked at, all at once; if they are fine, head groups are and beside them tensors, one after
+    the other. `done` comes behind the last word by 5 cycles and the longer of these checks: 61 cycles with one batch,
+    one head and L = S = 1024, never more than 310. Of several findings the first is searched a cycle each: up to 45
+    cycles if it is a field's, 320 if not.
 
     Members: start (take a descriptor, whatever the unit was doing); words; done (a pulse, once a start); code (Fault,
     NONE if all is well) and offset (the byte of the field), which hold from `done` until the next start, and so do, if
@@ -52,11 +52,10 @@ class DescriptorUnit(Part):
     def elaborate(self, platform):
         m = Module()
         store, heads, derived = DescriptorStore(self._params), HeadGroup(self._params), DerivedFields(self._params)
-        checks = {name: TensorCheck(self._params, name in ("o", "lse")) for name in TENSORS}
-        for name, part in {"store": store, "head_group": heads, "derived_fields": derived}.items():
+        check = TensorCheck(self._params)
+        named = {"store": store, "head_group": heads, "derived_fields": derived, "tensor_check": check}
+        for name, part in named.items():
             place(m, name, part)
-        for name, check in checks.items():
-            place(m, f"{name}_check", check)
         connect(m, flipped(self.words), store.words)
         m.d.comb += [
             store.start.eq(self.start),
@@ -69,13 +68,13 @@ class DescriptorUnit(Part):
             self.geometry.eq(derived.geometry),
         ]
         begin = Signal()
-        self._connect_checks(m, store, heads, derived, checks, begin)
-        busy = heads.busy | Cat(check.busy for check in checks.values()).any()
+        self._connect_checks(m, store, heads, derived, check, begin)
+        busy = heads.busy | check.busy
         alone = field_rules(self._params, store.descriptor, store.stray)
-        self._judge(m, store.full, alone, self._extents(store, heads, checks), begin, busy)
+        self._judge(m, store.full, alone, self._extents(store, heads, check), begin, busy)
         return m
 
-    def _connect_checks(self, m: Module, store, heads, derived, checks, begin: Signal) -> None:
+    def _connect_checks(self, m: Module, store, heads, derived, check, begin: Signal) -> None:
         d = store.descriptor
         m.d.comb += [
             heads.start.eq(begin),
@@ -84,32 +83,24 @@ class DescriptorUnit(Part):
             heads.queries.eq(d.queries),
             heads.offset.eq(d.offset),
         ]
-        lengths = derived.derived
-        row_bytes = (lengths.row_bytes_e, lengths.row_bytes_e, lengths.row_bytes_f, lengths.row_bytes_o, LSE_BYTES)
-        for (name, check), length in zip(checks.items(), row_bytes, strict=True):
-            count, rows = counts_of(name, d)
-            m.d.comb += [
-                check.start.eq(begin),
-                check.tensor.eq(d[name]),
-                check.batches.eq(d.batches),
-                check.heads.eq(count),
-                check.rows.eq(rows),
-                check.row_bytes.eq(length),
-                check.beyond.eq(beyond(name, self._params, store.stray)),
-            ]
+        m.d.comb += [check.start.eq(begin), store.number.eq(check.number), check.field.eq(store.field)]
+        for name in ("batches", "query_heads", "kv_heads", "queries", "keys", "write_lse"):
+            m.d.comb += getattr(check, name).eq(d[name])
+        for name in ("row_bytes_e", "row_bytes_f", "row_bytes_o"):
+            m.d.comb += getattr(check, name).eq(derived.derived[name])
 
-    def _extents(self, store, heads, checks):
+    def _extents(self, store, heads, check):
         """(fault, byte offset, condition) of what several fields show together, in the order of fields."""
         d = store.descriptor
         rules = [
             (Fault.GROUP, PLACES["kv_heads"].offset, heads.uneven),
             (Fault.DIMENSION, PLACES["queries"].offset, heads.crowded),
         ]
-        for name, check in checks.items():
-            used, offset = d.write_lse if name == "lse" else 1, PLACES[f"{name}_address"].offset
-            rules.append((Fault.OVERFLOW, offset, used & check.overflow))
-            if name in ("o", "lse"):
-                rules.append((Fault.OVERLAP, offset, used & check.overlap))
+        for name, overflow in zip(TENSORS, check.overflow, strict=True):
+            offset = PLACES[f"{name}_address"].offset
+            rules.append((Fault.OVERFLOW, offset, overflow))
+            if name in APART:
+                rules.append((Fault.OVERLAP, offset, check.overlap[APART.index(name)]))
         address = d.key_lengths_address
         end = (address + (d.batches * KEY_LENGTH_BYTES - 1).as_unsigned())[len(address) :].any()
         lost = store.stray[word_of("key_lengths_address") + 1]

@@ -1,6 +1,6 @@
 """What a descriptor's fields show without arithmetic."""
 
-from amaranth.hdl import Cat, Const
+from amaranth.hdl import Const
 
 from hwgen.control.descriptor import KEY_LENGTH_BYTES, LSE_BYTES, MAX_COUNT, STRIDES, TENSORS
 from hwgen.control.descriptor_rules import MAX_LENGTH, MAX_OFFSET
@@ -72,9 +72,3 @@ def low_bits(value, size: int):
 def counts_of(name: str, d):
     """Heads and rows of a tensor."""
     return (d.kv_heads, d.keys) if name in ("k", "v") else (d.query_heads, d.queries)
-
-
-def beyond(name: str, params: Params, stray):
-    """Whether a tensor's address and strides of batch, head and row have bits above the address width."""
-    first = [word_of(f"{name}_address"), *(word_of(f"{name}_strides", i) for i in range(len(STRIDES)))]
-    return Cat(stray[index + 1] for index in first)

@@ -1,114 +1,192 @@
-"""Where a tensor ends, and whether its rows are apart."""
+"""Where tensors end, and whether their rows are apart."""
 
-from amaranth.hdl import Cat, Module, Signal
+from functools import reduce
+from operator import or_
+
+from amaranth.hdl import Cat, Module, Mux, Signal, Value, unsigned
+from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
+from amaranth.utils import ceil_log2
 
-from hwgen.control.descriptor_layout import COUNT_BITS, ROW_BYTES_BITS, tensor_layout
+from hwgen.control.descriptor import DESCRIPTOR_BYTES, LSE_BYTES, PLACES, STRIDES, TENSORS
+from hwgen.control.descriptor_layout import COUNT_BITS, ROW_BYTES_BITS
 from hwgen.params import LENGTH_BITS, Params
 from hwgen.part import Part
 
+APART = ("o", "lse")
+"""Tensors whose rows must not overlap."""
+
+FIELDS = DESCRIPTOR_BYTES // 8
+"""64-bit words in a descriptor, of which addresses and strides are some."""
+
+ADDRESS = len(STRIDES)
+"""A tensor's address stands behind its dimensions."""
+
+
+def field_layout(params: Params) -> data.StructLayout:
+    """A 64-bit word as an address or a stride, and whether it has bits above the address width."""
+    return data.StructLayout({"value": unsigned(params.config.address_bits), "beyond": unsigned(1)})
+
+
+def field_number(name: str, i: int) -> int:
+    """Of dimension i of a tensor, or of its address."""
+    return PLACES[f"{name}_address"].offset // 8 if i == ADDRESS else PLACES[f"{name}_strides"].offset // 8 + i
+
 
 class TensorCheck(Part):
-    """Follows the dimensions larger than 1 from a tensor's first byte to its last: `reach = row_bytes - 1 + sum of
-    stride * (count - 1)`.
+    """Follows the dimensions larger than 1 of one tensor after the other from its first byte to its last:
+    `reach = row_bytes - 1 + sum of stride * (count - 1)`, taken in ascending order of strides.
 
-    overflow: `address + reach` does not fit the address. overlap, only if `apart`: taken in ascending order of
-    strides, some stride is not larger than the reach of the dimensions before it. Products are made bit by bit: busy
-    for `1 + sum of (1 + bits of (count - 1))` cycles after `start`, the sum over dimensions larger than 1.
+    overflow: `address + reach` does not fit the address, or a field in use is beyond. overlap, of tensors that are
+    written: some stride is not larger than the reach of the dimensions before it.
 
-    Members: start; tensor, batches, heads, rows (counts, not 0), row_bytes (not 0), all held while busy; beyond
-    (the address or a stride in use, in the order of the tensor's fields, has bits above the address width); busy;
-    overflow, overlap (hold until the next start).
+    Each round looks at the strides that are left, one a cycle, and multiplies the smallest, a bit a cycle; the last one
+    adds the address. Busy for `3 + n (n + 1) / 2 + bits of all (count - 1)` cycles a tensor with n dimensions larger
+    than 1, behind `start`. LSE takes none if it is not written.
+
+    Members: start; batches, query_heads, kv_heads, queries, keys (counts, not 0), row_bytes_e, row_bytes_f, row_bytes_o
+    (not 0) and write_lse, all held while busy; number (of a 64-bit word in the descriptor); field (that word, a cycle
+    later); busy; overflow (a bit a tensor), overlap (a bit for each of APART), which hold until the next start.
     """
 
-    def __init__(self, params: Params, apart: bool) -> None:
-        self._bits, self._apart = params.config.address_bits, apart
+    def __init__(self, params: Params) -> None:
+        self._params = params
         super().__init__(
             {
                 "start": In(1),
-                "tensor": In(tensor_layout(params)),
                 "batches": In(COUNT_BITS),
-                "heads": In(COUNT_BITS),
-                "rows": In(LENGTH_BITS),
-                "row_bytes": In(ROW_BYTES_BITS),
-                "beyond": In(4),
+                "query_heads": In(COUNT_BITS),
+                "kv_heads": In(COUNT_BITS),
+                "queries": In(LENGTH_BITS),
+                "keys": In(LENGTH_BITS),
+                "row_bytes_e": In(ROW_BYTES_BITS),
+                "row_bytes_f": In(ROW_BYTES_BITS),
+                "row_bytes_o": In(ROW_BYTES_BITS),
+                "write_lse": In(1),
+                "number": Out(ceil_log2(FIELDS)),
+                "field": In(field_layout(params)),
                 "busy": Out(1),
-                "overflow": Out(1),
-                "overlap": Out(1),
+                "overflow": Out(len(TENSORS)),
+                "overlap": Out(len(APART)),
             }
         )
 
     def elaborate(self, platform):
         m = Module()
-        self._reach, self._step, self._left = Signal(self._bits), Signal(self._bits), Signal(LENGTH_BITS)
-        self._pending, self._adding = Signal(3), Signal()
-        # The strides of batch, head and row, and of each how many steps are made.
-        self._strides = (self.tensor.batch_stride, self.tensor.head_stride, self.tensor.row_stride)
-        self._counts = (self.batches, self.heads, self.rows)
-        # The first bit of a product is at hand; bits of the step that an add would need were shifted out.
-        self._first, self._lost = Signal(), Signal()
-        chosen = self._choose(m)
-        with m.If(self.start):
-            self._begin(m)
-        with m.Elif(self.busy & ~self._adding):
-            end = Signal(self._bits + 1)
-            m.d.comb += end.eq(self.tensor.address + self._reach)
-            with m.If(self._pending == 0):
-                m.d.sync += [self.busy.eq(0), self.overflow.eq(self.overflow | end[-1])]
-            m.d.sync += [
-                self._adding.eq(self._pending != 0),
-                self._first.eq(1),
-                self._lost.eq(0),
-                self._pending.eq(self._pending & ~Cat(chosen)),
-            ]
-            for this, stride, count in zip(chosen, self._strides, self._counts, strict=True):
-                with m.If(this):
-                    m.d.sync += [self._step.eq(stride), self._left.eq(count - 1)]
-        with m.Elif(self.busy):
-            self._add(m)
+        bits = self._params.config.address_bits
+        # The tensor at hand, one-hot; whether its queries or its keys are rows; its dimensions larger than 1.
+        self._tensor = Signal(len(TENSORS))
+        self._of_keys, self._used = Signal(), Signal(ADDRESS)
+        # The dimension with the smallest stride of this round so far, and the one whose field is there: one-hot.
+        self._chosen, self._seen = Signal(ADDRESS + 1), Signal(ADDRESS + 1)
+        self._reach, self._step, self._factor = Signal(bits), Signal(bits), Signal(LENGTH_BITS)
+        self._beginning, self._looking, self._adding = Signal(), Signal(), Signal()
+        self._fresh, self._ends = Signal(), Signal()
+        m.d.comb += [
+            self._ends.eq(self._adding & (self._factor[1:] == 0)),
+            self._of_keys.eq((self._tensor & tensors("k", "v")).any()),
+        ]
+        of_queries, of_keys = Signal(ADDRESS), Signal(ADDRESS)
+        m.d.sync += [
+            of_queries.eq(Cat(n > 1 for n in (self.batches, self.query_heads, self.queries))),
+            of_keys.eq(Cat(n > 1 for n in (self.batches, self.kv_heads, self.keys))),
+        ]
+        m.d.comb += self._used.eq(Mux(self._of_keys, of_keys, of_queries))
+        ahead = self._rounds(m)
+        self._states(m, ahead)
+        self._look(m)
+        self._add(m)
         return m
 
-    def _begin(self, m: Module) -> None:
-        used = Cat(count > 1 for count in self._counts)
-        m.d.sync += [
-            self.busy.eq(1),
-            self._adding.eq(0),
-            self._pending.eq(used),
-            self._reach.eq(self.row_bytes - 1),
-            self.overflow.eq((self.beyond & Cat(1, used)) != 0),
-            self.overlap.eq(0),
-        ]
+    def _states(self, m: Module, ahead: Signal) -> None:
+        """Begin with a tensor, look at its fields, add the product, in turn."""
+        last = self._tensor[-1] | (self._tensor[-2] & ~self.write_lse)
+        m.d.sync += [self._beginning.eq(0), self._fresh.eq(self._beginning | self._ends)]
+        with m.If(self._beginning):
+            m.d.sync += self._looking.eq(1)
+        with m.If(self._looking & (ahead == 0)):
+            m.d.sync += [self._looking.eq(0), self._adding.eq(1)]
+        with m.If(self._ends):
+            m.d.sync += [self._adding.eq(0), self._looking.eq(~self._chosen[ADDRESS])]
+            with m.If(self._chosen[ADDRESS]):
+                m.d.sync += [self._tensor.eq(self._tensor << 1), self._beginning.eq(~last), self.busy.eq(~last)]
+        with m.If(self.start):
+            m.d.sync += [self._looking.eq(0), self._adding.eq(0)]
+            m.d.sync += [self._tensor.eq(1), self._beginning.eq(1), self.busy.eq(1)]
 
-    def _choose(self, m: Module):
-        """The next dimension, one-hot: the one with the smallest stride of those that are left."""
-        batch, head, row = self._pending
-        if not self._apart:
-            return batch & ~head & ~row, head & ~row, row
-        before = {}
-        for name, low, high in (("batch_head", 0, 1), ("batch_row", 0, 2), ("head_row", 1, 2)):
-            before[name] = Signal(name=f"{name}_order")
-            with m.If(self.start):
-                m.d.sync += before[name].eq(self._strides[low] < self._strides[high])
-        return (
-            batch & (~head | before["batch_head"]) & (~row | before["batch_row"]),
-            head & (~batch | ~before["batch_head"]) & (~row | before["head_row"]),
-            row & (~batch | ~before["batch_row"]) & (~head | ~before["head_row"]),
+    def _rounds(self, m: Module) -> Signal:
+        """Ask for the next field of the round; gives the dimensions that have not been asked for."""
+        left, ahead, rest = Signal(ADDRESS), Signal(ADDRESS + 1), Signal(ADDRESS)
+        wanted, asked = Signal(ADDRESS + 1), Signal(ADDRESS + 1)
+        m.d.comb += [
+            rest.eq(Mux(self._beginning, self._used, left & ~self._chosen[:ADDRESS])),
+            # The address is added when there is nothing else.
+            wanted.eq(Mux(self._looking, ahead, Cat(rest, rest == 0))),
+            asked.eq(Cat(bit & ~wanted[:i].any() for i, bit in enumerate(wanted))),
+        ]
+        m.d.sync += [ahead.eq(wanted & ~asked), self._seen.eq(asked)]
+        with m.If(self._beginning | self._ends):
+            m.d.sync += left.eq(rest)
+        m.d.comb += self.number.eq(
+            reduce(
+                or_,
+                (
+                    Mux(this & bit, field_number(name, i), 0)
+                    for this, name in zip(self._tensor, TENSORS, strict=True)
+                    for i, bit in enumerate(asked)
+                ),
+            )
         )
+        return ahead
+
+    def _count(self) -> Value:
+        """Steps in the dimension whose field is there, one to the address."""
+        counts = (
+            self.batches,
+            Mux(self._of_keys, self.kv_heads, self.query_heads),
+            Mux(self._of_keys, self.keys, self.queries),
+            2,
+        )
+        return reduce(or_, (Mux(bit, count, 0) for bit, count in zip(self._seen, counts, strict=True))) - 1
+
+    def _look(self, m: Module) -> None:
+        """Keep the field if it is the smallest so far."""
+        smaller = Signal()
+        m.d.comb += smaller.eq(self.field.value < self._step)
+        with m.If(self._looking & (self._fresh | smaller)):
+            m.d.sync += [self._step.eq(self.field.value), self._factor.eq(self._count()), self._chosen.eq(self._seen)]
+        with m.If(self._adding):
+            m.d.sync += [self._step.eq(self._step << 1), self._factor.eq(self._factor >> 1)]
 
     def _add(self, m: Module) -> None:
         """One bit of a product."""
-        total = Signal(self._bits + 1)
-        m.d.comb += total.eq(self._reach + self._step)
-        m.d.sync += [
-            self._step.eq(self._step.shift_left(1)),
-            self._lost.eq(self._lost | self._step[-1]),
-            self._left.eq(self._left.shift_right(1)),
-            self._first.eq(0),
+        total, row_bytes = Signal(len(self._reach) + 1), Signal(ROW_BYTES_BITS)
+        # The product's first bit is at hand; bits that an add would need were shifted out.
+        first, lost = Signal(), Signal()
+        over, under = Signal(), Signal()
+        row_bytes_of = {("q", "k"): self.row_bytes_e, ("v",): self.row_bytes_f, ("o",): self.row_bytes_o}
+        m.d.comb += [
+            row_bytes.eq(LSE_BYTES),
+            total.eq(self._reach + self._step),
+            over.eq(Mux(self._adding, self._factor[0] & (total[-1] | lost), self._looking & self.field.beyond)),
+            under.eq(self._adding & first & (self._step <= self._reach) & ~self._chosen[ADDRESS]),
         ]
-        with m.If(self._left[0]):
-            m.d.sync += [self._reach.eq(total), self.overflow.eq(self.overflow | total[-1] | self._lost)]
-        if self._apart:
-            with m.If(self._first & (self._step <= self._reach)):
-                m.d.sync += self.overlap.eq(1)
-        with m.If(self._left[1:] == 0):
-            m.d.sync += self._adding.eq(0)
+        for names, length in row_bytes_of.items():
+            with m.If((self._tensor & tensors(*names)).any()):
+                m.d.comb += row_bytes.eq(length)
+        m.d.sync += [first.eq(self._looking), lost.eq(self._adding & (lost | self._step[-1]))]
+        with m.If(self._beginning):
+            m.d.sync += self._reach.eq(row_bytes - 1)
+        with m.Elif(self._adding & self._factor[0]):
+            m.d.sync += self._reach.eq(total)
+        with m.If(self.start):
+            m.d.sync += [self.overflow.eq(0), self.overlap.eq(0)]
+        with m.Else():
+            m.d.sync += self.overflow.eq(self.overflow | Mux(over, self._tensor, 0))
+            for bit, name in zip(self.overlap, APART, strict=True):
+                m.d.sync += bit.eq(bit | (under & (self._tensor & tensors(name)).any()))
+
+
+def tensors(*names: str) -> int:
+    """A bit for each of them."""
+    return sum(1 << TENSORS.index(name) for name in names)

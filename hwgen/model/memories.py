@@ -14,6 +14,7 @@ from hwgen.control import block_fork, head_fork
 from hwgen.control.counters import COUNTER_BITS
 from hwgen.control.register_map import counter_names
 from hwgen.control.tags import block_layout
+from hwgen.control.tensor_check import FIELDS
 from hwgen.memory import fetch_fork
 from hwgen.memory.row_steps import RingShape, run_layout
 from hwgen.memory.row_walker import row_block_layout
@@ -105,3 +106,10 @@ def _control(params: Params) -> Iterator[Bank]:
     yield Bank("control", 3 + len(head_fork.WRITTEN), params.config.address_bits, head_fork.DEPTH - 1)
     yield Bank("control", len(head_fork.WRITTEN), QUERY_BITS, head_fork.DEPTH - 1)
     yield Bank("control", 2, COUNTER_BITS, len(counter_names()))
+    # A descriptor once more, by words of 64 bits.
+    address_bits, lanes = params.config.address_bits, params.config.bus_bits // 64
+    if lanes:
+        yield Bank("control", lanes, address_bits + 1, FIELDS // lanes)
+    else:
+        yield Bank("control", 1, 32, FIELDS)
+        yield Bank("control", 1, address_bits - 32 + 1, FIELDS)

@@ -59,7 +59,7 @@ async def verdict(ctx: Any, dut: DescriptorUnit) -> int:
     while not ctx.get(dut.done):
         await ctx.tick()
         cycles += 1
-        assert cycles < 150
+        assert cycles < 400
     return cycles
 
 
@@ -107,7 +107,7 @@ def test_random_descriptors(params: Params, count: int, idle: int | None) -> Non
             want = check(values, params)
             await start(ctx, dut)
             await send(ctx, dut, values, params, waits)
-            assert await verdict(ctx, dut) <= 61 + 10
+            assert await verdict(ctx, dut) <= 310 + 10
             assert (ctx.get(dut.code), ctx.get(dut.offset)) == (want or (Fault.NONE, 0)), values
             if want is None:
                 see_fields(ctx, dut, values, params)
@@ -119,17 +119,20 @@ def test_random_descriptors(params: Params, count: int, idle: int | None) -> Non
     assert len(found) >= (6 if idle is None else 3)
 
 
+LARGEST = {"batches": 65535, "query_heads": 65535, "kv_heads": 65535, "queries": 1 << 20}
+
 CYCLES: list[tuple[dict[str, Any], int]] = [
-    ({"queries": 1024, "keys": 1024}, 17),
-    ({"queries": 1, "keys": 1}, 7),
-    ({"batches": 2, "query_heads": 32, "kv_heads": 8, "queries": 4096, "keys": 4096}, 27),
-    ({"batches": 65535, "query_heads": 65535, "kv_heads": 65535, "queries": 1 << 20}, 61),
-    ({"query_heads": 4096, "queries": 2}, 31),
+    ({"queries": 1024, "keys": 1024}, 61),
+    ({"queries": 1, "keys": 1}, 17),
+    ({"batches": 2, "query_heads": 32, "kv_heads": 8, "queries": 4096, "keys": 4096}, 109),
+    (LARGEST, 215),
+    (LARGEST | {"keys": 1 << 20, "write_lse": 1}, 310),
+    ({"query_heads": 4096, "queries": 2}, 57),
     # Findings are passed one a cycle: 42 of single fields, 9 of several.
     ({"magic": 0}, 3),
     ({"tail": (0,) * 5 + (1,)}, 45),
-    ({"queries": 1024, "kv_heads": 2}, 17),
-    ({"queries": 1024, "key_lengths": 1, "key_lengths_address": (1 << 64) - 4, "batches": 2}, 28),
+    ({"queries": 1024, "kv_heads": 2}, 53),
+    ({"queries": 1024, "key_lengths": 1, "key_lengths_address": (1 << 64) - 4, "batches": 2}, 68),
 ]
 
 
@@ -170,7 +173,7 @@ def test_a_start_forgets_what_was_there() -> None:
             values = random.good()
             await start(ctx, dut)
             ctx.set(dut.words.valid, 0)
-            for _ in range(rng.choice([0, 70])):
+            for _ in range(rng.choice([0, 250])):
                 await ctx.tick()
                 assert not ctx.get(dut.done)
             await send(ctx, dut, values, params, gaps(None))

@@ -15,12 +15,18 @@ their end to `done`: findings are collected, and judged."""
 
 
 def checking_cycles(work: Work) -> int:
-    """Cycles in which a check of `DescriptorUnit` is busy: of `TensorCheck`, which multiplies for every dimension
-    larger than 1, and of `HeadGroup`, which divides."""
+    """Cycles in which a check of `DescriptorUnit` is busy: of `TensorCheck`, which goes from tensor to tensor and
+    multiplies for every dimension larger than 1, and of `HeadGroup`, which divides."""
     s = work.shape
     queries, keys = (s.B, s.Hq, s.L), (s.B, s.Hkv, s.S)
-    tensors = max(1 + sum(1 + (n - 1).bit_length() for n in sizes if n > 1) for sizes in (queries, keys))
+    # Q, O and maybe LSE; K and V.
+    tensors = (2 + work.lse) * _tensor_cycles(queries) + 2 * _tensor_cycles(keys)
     return max(tensors, 2 * work.group.bit_length())
+
+
+def _tensor_cycles(sizes: tuple[int, ...]) -> int:
+    used = [n for n in sizes if n > 1]
+    return 3 + len(used) * (len(used) + 1) // 2 + sum((n - 1).bit_length() for n in used)
 
 
 class Host:
