@@ -1,0 +1,1 @@
+"""Gateware that every FPGA board shares: its memory, and the serial bridge that the host is connected to."""

@@ -1,0 +1,95 @@
+"""Banks of block RAM: a power of two of bus words each."""
+
+from typing import Any
+
+from amaranth.hdl import Module, Signal, unsigned
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+
+from hwgen.part import Part, place
+
+BLOCK_BITS = 16384
+"""Of a block RAM of ECP5 and of Gowin, which can be as deep as that, a bit wide."""
+
+BYTE_BITS = 8
+
+
+def bank_words(memory_bytes: int, bus_bytes: int) -> tuple[int, ...]:
+    """Words of each bank, the largest first, so that each begins at a multiple of its own size.
+
+    No bank is deeper than a block RAM: what is in several of them would have to be chosen from right behind them.
+    """
+    words, banks = memory_bytes // bus_bytes, []
+    while words:
+        banks.append(min(BLOCK_BITS, 1 << (words.bit_length() - 1)))
+        words -= banks[-1]
+    return tuple(banks)
+
+
+class Lane(Part):
+    """Memory of `depth` words of a byte or two, a register behind it.
+
+    Latency 2 cycles; what is written in the cycle of an address is not there yet or is anything.
+
+    Members
+    -------
+    address, read:                read
+    write_address, data, strobe:  written, byte by byte
+    """
+
+    LATENCY = 2
+
+    def __init__(self, width: int, depth: int) -> None:
+        self._width, self._depth = width, depth
+        super().__init__(
+            {"address": In(range(depth)), "read": Out(width)}
+            | {"write_address": In(range(depth)), "data": In(width), "strobe": In(width // BYTE_BITS)}
+        )
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        memory = Memory(shape=unsigned(self._width), depth=self._depth, init=[], attrs={"no_rw_check": 1})
+        m.submodules.memory = memory
+        write, read = memory.write_port(granularity=BYTE_BITS), memory.read_port()
+        behind = Signal(self._width, reset_less=True)
+        m.d.comb += [write.addr.eq(self.write_address), write.data.eq(self.data), write.en.eq(self.strobe)]
+        m.d.comb += [read.addr.eq(self.address), read.en.eq(1), self.read.eq(behind)]
+        m.d.sync += behind.eq(read.data)
+        return m
+
+
+class Bank(Part):
+    """Bus words in lanes, with registers in front of all inputs: the blocks lie far apart on the device.
+
+    Latency 3 cycles from an index to its word. A word that is written is read by an index of any later cycle.
+    """
+
+    LATENCY = 1 + Lane.LATENCY
+
+    def __init__(self, width: int, depth: int) -> None:
+        self._width, self._depth = width, depth
+        super().__init__(
+            {"index": In(range(depth)), "read": Out(width), "write_index": In(range(depth))}
+            | {"data": In(width), "strobe": In(width // BYTE_BITS)}
+        )
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        # A block is two bytes wide if it need not be deeper: half as many of them then.
+        width = BYTE_BITS if self._depth > BLOCK_BITS // (2 * BYTE_BITS) else 2 * BYTE_BITS
+        index, write_index = Signal.like(self.index), Signal.like(self.write_index)
+        data, strobe = Signal.like(self.data), Signal.like(self.strobe)
+        pairs = (index, self.index), (write_index, self.write_index), (data, self.data), (strobe, self.strobe)
+        m.d.sync += [register.eq(value) for register, value in pairs]
+        for number in range(self._width // width):
+            lane = Lane(width, self._depth)
+            place(m, f"lane{number}", lane)
+            bits = slice(number * width, (number + 1) * width)
+            m.d.comb += [
+                lane.address.eq(index),
+                lane.write_address.eq(write_index),
+                lane.data.eq(data[bits]),
+                lane.strobe.eq(strobe.word_select(number, width // BYTE_BITS)),
+                self.read[bits].eq(lane.read),
+            ]
+        return m

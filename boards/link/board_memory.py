@@ -1,0 +1,213 @@
+"""The board's memory: block RAM between the accelerator's bus and the serial bridge."""
+
+from functools import reduce
+from operator import or_
+from typing import Any
+
+from amaranth.hdl import Array, Cat, Module, Mux, Signal, unsigned
+from amaranth.lib import data, stream
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+from amaranth.utils import ceil_log2
+
+from boards.link.bank import BYTE_BITS, Bank, bank_words
+from boards.link.bursts import Bursts, in_memory, index_bits
+from hwgen.memory.axi import Response, burst_layout, read_layout, write_layout
+from hwgen.params import Params
+from hwgen.part import Part, place
+
+ANSWER_PLACES = 16
+"""Words read and not yet taken: more than are on their way, so that one can begin in every cycle."""
+
+response_layout = data.StructLayout({"response": unsigned(2)})
+
+
+class AnswerQueue(Part):
+    """Words that were read, in a small memory of lookup tables, and a register behind it.
+
+    Latency 2 cycles; throughput 1; whoever puts words in knows that there is room by `freed`, high for a cycle when a
+    word has left.
+    """
+
+    LATENCY = 2
+
+    def __init__(self, params: Params) -> None:
+        layout = read_layout(params)
+        super().__init__({"valid": In(1), "word": In(layout), "output": Out(stream.Signature(layout)), "freed": Out(1)})
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        word, output = Cat(self.word), self.output
+        m.submodules.memory = memory = Memory(shape=unsigned(len(word)), depth=ANSWER_PLACES, init=[])
+        write, read = memory.write_port(), memory.read_port(domain="comb")
+        head, tail = Signal(range(ANSWER_PLACES)), Signal(range(ANSWER_PLACES))
+        used, some, move = Signal(range(ANSWER_PLACES + 1)), Signal(), Signal()
+        offered = Signal(len(word), reset_less=True)
+        m.d.comb += [
+            write.en.eq(self.valid),
+            write.addr.eq(tail),
+            write.data.eq(word),
+            read.addr.eq(head),
+            some.eq(used != 0),
+            move.eq(some & (~output.valid | output.ready)),
+            self.freed.eq(move),
+            Cat(output.payload).eq(offered),
+        ]
+        with m.If(self.valid):
+            m.d.sync += tail.eq(tail + 1)
+        with m.If(output.ready):
+            m.d.sync += output.valid.eq(0)
+        with m.If(move):
+            m.d.sync += [head.eq(head + 1), offered.eq(read.data), output.valid.eq(1)]
+        with m.If(self.valid != move):
+            m.d.sync += used.eq(Mux(self.valid, used + 1, used - 1))
+        return m
+
+
+class BoardMemory(Part):
+    """`memory_bytes` of block RAM from MEMORY_BASE on, in banks of powers of two of bus words.
+
+    The accelerator's side takes INCR bursts of one ID and answers in order: DECERR for those outside. Read and write
+    throughput 1 word each at the same time (bursts of one beat: one in 2 cycles), read latency READ_LATENCY cycles from
+    AR to R, write latency WRITE_LATENCY from the last word to B. A read whose address comes with B or later sees what
+    was written. The bridge's bytes go first, and take a cycle of the accelerator's each.
+
+    Members
+    -------
+    ar, r, aw, w, b: the accelerator
+    start, write, address, data: access to a byte, for a cycle; the next one not before `done`
+    done, byte, error: its end, BYTE_LATENCY cycles later; there is no such byte
+    """
+
+    BANK_CYCLES = 2 + Bank.LATENCY
+    """From the cycle in which a beat is taken to that in which its word is in a register behind the banks."""
+    READ_LATENCY = Bursts.LATENCY + BANK_CYCLES + AnswerQueue.LATENCY
+    WRITE_LATENCY = 1
+    BYTE_LATENCY = 2 + BANK_CYCLES + 1
+
+    def __init__(self, params: Params, memory_bytes: int) -> None:
+        self._params, self._bytes = params, memory_bytes
+        self._bits = index_bits(memory_bytes, params.bus_bytes)
+        super().__init__(
+            {
+                "ar": In(stream.Signature(burst_layout(params))),
+                "r": Out(stream.Signature(read_layout(params))),
+                "aw": In(stream.Signature(burst_layout(params))),
+                "w": In(stream.Signature(write_layout(params))),
+                "b": Out(stream.Signature(response_layout)),
+            }
+            | {"start": In(1), "write": In(1), "address": In(32), "data": In(8)}
+            | {"done": Out(1), "byte": Out(8), "error": Out(1)}
+        )
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        depths = bank_words(self._bytes, self._params.bus_bytes)
+        self._banks = [Bank(self._params.config.bus_bits, depth) for depth in depths]
+        for number, bank in enumerate(self._banks):
+            place(m, f"bank{number}", bank)
+        self._word = Signal(self._params.config.bus_bits)
+        self._index, self._steal, self._store = Signal(self._bits), Signal(), Signal()
+        self._strobe, self._byte = Signal(self._params.bus_bytes), Signal(BYTE_BITS)
+        self._bytes_of_bridge(m)
+        self._reads(m)
+        self._writes(m)
+        return m
+
+    def _chosen(self, index: Any) -> Any:
+        """One bit a bank: whether a word is in it."""
+        bits, start = [], 0
+        for bank in self._banks:
+            low = len(bank.index)
+            bits.append(index[low:] == start >> low)
+            start += 1 << low
+        return Cat(bits)
+
+    def _bytes_of_bridge(self, m: Module) -> None:
+        """A byte's word is read or written in a cycle taken from the accelerator."""
+        low = ceil_log2(self._params.bus_bytes)
+        address, asked, write, inside = Signal(32), Signal(), Signal(), Signal()
+        lanes = Array(self._word.word_select(lane, BYTE_BITS) for lane in range(self._params.bus_bytes))
+        way = Signal(self.BANK_CYCLES)
+        m.d.sync += [asked.eq(self.start), self._steal.eq(asked & ~write), self._store.eq(asked & write)]
+        m.d.sync += way.eq(Cat(self._steal | self._store, way))
+        with m.If(self.start):
+            m.d.sync += [address.eq(self.address), write.eq(self.write), self._byte.eq(self.data)]
+        m.d.sync += [
+            self._index.eq(address[low:]),
+            inside.eq(in_memory(address, self._bytes)),
+            self._strobe.eq(Mux(in_memory(address, self._bytes), 1 << address[:low], 0)),
+            self.done.eq(way[-1]),
+            self.byte.eq(lanes[address[:low]]),
+            self.error.eq(~inside),
+        ]
+
+    def _reads(self, m: Module) -> None:
+        bursts, answers = Bursts(self._params, self._bytes), AnswerQueue(self._params)
+        place(m, "read_bursts", bursts)
+        place(m, "answers", answers)
+        beat, room, step = bursts.output, Signal(range(ANSWER_PLACES + 1), init=ANSWER_PLACES), Signal()
+        index = Signal(self._bits)
+        m.d.comb += [
+            bursts.input.valid.eq(self.ar.valid),
+            bursts.input.payload.eq(self.ar.payload),
+            self.ar.ready.eq(bursts.input.ready),
+            beat.ready.eq((room != 0) & ~self._steal),
+            step.eq(beat.valid & beat.ready),
+        ]
+        m.d.sync += index.eq(Mux(self._steal, self._index, beat.payload.index))
+        with m.If(step != answers.freed):
+            m.d.sync += room.eq(Mux(step, room - 1, room + 1))
+        # What is known of a word goes beside it: one register for the index, one for the choice, the banks' own.
+        facts, chosen = Cat(step, beat.payload.inside, beat.payload.last), self._chosen(index)
+        for _ in range(self.BANK_CYCLES):
+            facts, before = Signal.like(facts), facts
+            m.d.sync += facts.eq(before)
+        for _ in range(Bank.LATENCY):
+            chosen, before = Signal(len(self._banks)), chosen
+            m.d.sync += chosen.eq(before)
+        for bank in self._banks:
+            m.d.comb += bank.index.eq(index)
+        words = [Mux(choice, bank.read, 0) for choice, bank in zip(chosen, self._banks, strict=True)]
+        m.d.sync += self._word.eq(reduce(or_, words))
+        m.d.comb += [
+            answers.valid.eq(facts[0]),
+            answers.word.data.eq(self._word),
+            answers.word.response.eq(Mux(facts[1], Response.OKAY, Response.DECERR)),
+            answers.word.last.eq(facts[2]),
+            self.r.valid.eq(answers.output.valid),
+            self.r.payload.eq(answers.output.payload),
+            answers.output.ready.eq(self.r.ready),
+        ]
+
+    def _writes(self, m: Module) -> None:
+        bursts = Bursts(self._params, self._bytes)
+        place(m, "write_bursts", bursts)
+        beat, word, b = bursts.output, self.w.payload, self.b
+        index, strobe, step = Signal(self._bits), Signal(self._params.bus_bytes), Signal()
+        data = Signal(self._params.config.bus_bits)
+        later = Signal.like(index), Signal.like(data)
+        m.d.comb += [
+            bursts.input.valid.eq(self.aw.valid),
+            bursts.input.payload.eq(self.aw.payload),
+            self.aw.ready.eq(bursts.input.ready),
+            # A burst ends when the answer to the one before has been taken.
+            self.w.ready.eq(beat.valid & ~self._store & ~(beat.payload.last & b.valid)),
+            step.eq(self.w.valid & self.w.ready),
+            beat.ready.eq(step),
+        ]
+        with m.If(b.ready):
+            m.d.sync += b.valid.eq(0)
+        with m.If(step & beat.payload.last):
+            m.d.sync += b.valid.eq(1)
+            m.d.sync += b.payload.response.eq(Mux(beat.payload.inside, Response.OKAY, Response.DECERR))
+        inside = step & beat.payload.inside
+        m.d.sync += [index.eq(beat.payload.index), data.eq(word.data), strobe.eq(Mux(inside, word.strobe, 0))]
+        with m.If(self._store):
+            m.d.sync += [index.eq(self._index), strobe.eq(self._strobe)]
+            m.d.sync += data.eq(self._byte.replicate(self._params.bus_bytes))
+        m.d.sync += [later[0].eq(index), later[1].eq(data)]
+        for choice, bank in zip(self._chosen(index), self._banks, strict=True):
+            strobes = Signal.like(strobe)
+            m.d.sync += strobes.eq(Mux(choice, strobe, 0))
+            m.d.comb += [bank.write_index.eq(later[0]), bank.data.eq(later[1]), bank.strobe.eq(strobes)]

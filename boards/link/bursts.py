@@ -1,0 +1,83 @@
+"""From bursts to beats."""
+
+from typing import Any
+
+from amaranth.hdl import Module, Signal, unsigned
+from amaranth.lib import data, stream
+from amaranth.lib.wiring import In, Out
+from amaranth.utils import ceil_log2
+
+from boards.board import MEMORY_BASE
+from hwgen.memory.axi import burst_layout
+from hwgen.params import PAGE_BYTES, Params
+from hwgen.part import Part
+
+
+def index_bits(memory_bytes: int, bus_bytes: int) -> int:
+    """Width of the number of a bus word."""
+    return ceil_log2(memory_bytes // bus_bytes)
+
+
+def beat_layout(bits: int) -> data.StructLayout:
+    """A word's number, whether it is in memory, and whether it is its burst's last one."""
+    return data.StructLayout({"index": unsigned(bits), "inside": unsigned(1), "last": unsigned(1)})
+
+
+def in_memory(address: Any, memory_bytes: int) -> Any:
+    """Whether an address is that of a byte of memory, by its page. Raises ValueError for a memory that ends inside of
+    one, or that an address cannot be told to be in by its upper bits."""
+    if memory_bytes <= 0 or memory_bytes % PAGE_BYTES:
+        raise ValueError(f"a board's memory must be a multiple of {PAGE_BYTES} bytes, not {memory_bytes!r}")
+    bits = ceil_log2(memory_bytes)
+    if MEMORY_BASE % (1 << bits):
+        raise ValueError(f"a board's memory at {MEMORY_BASE:#x} must be smaller than {memory_bytes} bytes")
+    page = address[ceil_log2(PAGE_BYTES) : bits]
+    return (address[bits:] == MEMORY_BASE >> bits) & (page <= memory_bytes // PAGE_BYTES - 1)
+
+
+class Bursts(Part):
+    """Beats of bursts in the order in which those come. A burst never leaves its page of 4 KiB, as AXI has it.
+
+    Latency 3 cycles; throughput 1 beat, also from burst to burst if each has at least 2 beats; 3 bursts in flight.
+    """
+
+    LATENCY = 3
+
+    def __init__(self, params: Params, memory_bytes: int) -> None:
+        self._params, self._memory_bytes = params, memory_bytes
+        self._bits = index_bits(memory_bytes, params.bus_bytes)
+        super().__init__(
+            {
+                "input": In(stream.Signature(burst_layout(params))),
+                "output": Out(stream.Signature(beat_layout(self._bits))),
+            }
+        )
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        low = ceil_log2(self._params.bus_bytes)
+        asked, known = Signal(), Signal()
+        address, length = Signal(self._params.config.address_bits), Signal(8)
+        index, inside, beats = Signal(self._bits), Signal(), Signal(8)
+        # Beats behind the one that is offered.
+        left, beat = Signal(8), self.output.payload
+        learn, begin, taken = Signal(), Signal(), Signal()
+        m.d.comb += [
+            self.input.ready.eq(~asked),
+            taken.eq(self.output.valid & self.output.ready),
+            begin.eq(known & (~self.output.valid | (taken & beat.last))),
+            learn.eq(asked & (~known | begin)),
+        ]
+        with m.If(learn):
+            m.d.sync += [index.eq(address[low:]), beats.eq(length), asked.eq(0)]
+            m.d.sync += inside.eq(in_memory(address, self._memory_bytes))
+        with m.If(self.input.valid & self.input.ready):
+            m.d.sync += [asked.eq(1), address.eq(self.input.payload.address), length.eq(self.input.payload.length)]
+        m.d.sync += known.eq(learn | (known & ~begin))
+        with m.If(taken):
+            m.d.sync += [beat.index.eq(beat.index + 1), left.eq(left - 1), beat.last.eq(left == 1)]
+            m.d.sync += self.output.valid.eq(~beat.last)
+        with m.If(begin):
+            m.d.sync += [beat.index.eq(index), beat.inside.eq(inside), left.eq(beats), beat.last.eq(beats == 0)]
+            m.d.sync += self.output.valid.eq(1)
+        return m
