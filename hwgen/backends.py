@@ -1,21 +1,28 @@
-"""The three ways to compute a checked problem: float64, the integer model, the accelerator in a simulator."""
+"""The ways to compute a checked problem: float64, the integer model, the accelerator in a simulator, and devices that
+rooms above hwgen know."""
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from golden import bitexact, exact
 from golden.formats import CodeArray, encode
+from hwgen.config import Config, did_you_mean
+from hwgen.errors import InputError
 from hwgen.params import Params
 from hwgen.problem import FloatArray, Problem, bit_patterns
 from hwgen.progress import step
 from hwgen.score_functions import ScoreFunctions, blind_to_poison
 from hwgen.scoremod import Traced, block_list, library
+
+if TYPE_CHECKING:
+    from hwgen.sim.layout import Image, Outputs, Placed
 
 Answer = tuple[FloatArray, NDArray[Any], dict[str, Any]]
 """Outputs (B, Hq, L, F) of the inputs' type, natural lse (B, Hq, L) and what was counted."""
@@ -81,11 +88,25 @@ def run_bitexact(task: Task, lse: bool) -> Answer:
 
 
 def run_rtl(task: Task, lse: bool) -> Answer:
-    from hwgen.sim import layout, system
+    from hwgen.sim import system
     from hwgen.sim.layer import run_placed
 
+    image, placed = place_task(task, lse)
+    bits = system.memory_bits_for(image.size)
+    with step("generating and building the simulator (once)"):
+        build = system.build_system(task.params, memory_bits=bits)
+    with step("simulating"):
+        outputs, run = run_placed(build, image, placed)
+    flags = {"saturated": run.last.saturated, "poisoned": run.last.poisoned}
+    return machine_answer(task, outputs, run.last.counters, flags | {"seconds": run.seconds})
+
+
+def place_task(task: Task, lse: bool, base: int = -1) -> tuple[Image, Placed]:
+    """The task's tensors in a machine's memory, which begins at `base` if that is given, and its descriptor."""
+    from hwgen.sim.layout import Arrangement, Image
+
     problem, params = task.problem, task.params
-    image = layout.Image(params)
+    image = Image(params, base)
     options = dict(task.masks)
     if task.traced is not None:
         options |= {"words": task.traced.words(problem.scores.overrides), "bias": task.bias}
@@ -95,24 +116,22 @@ def run_rtl(task: Task, lse: bool) -> Answer:
     if problem.pages is not None:
         # One pool serves all batch entries; as many rows as keys, for the descriptor's sake.
         rows = max(problem.pages.rows, problem.shape.S)
-        options["arrange"] = {name: layout.Arrangement(shared="b") for name in ("k", "v")}
+        options["arrange"] = {name: Arrangement(shared="b") for name in ("k", "v")}
         k, v = (pool_rows(pool, problem.shape.B, rows) for pool in problem.pages.codes())
         tensors = tensors[0], k, v
         if options.get("bias") is not None and options["bias"].shape[3] > 1:
             missing = rows - problem.shape.S
             options["bias"] = np.pad(options["bias"], ((0, 0), (0, 0), (0, 0), (0, missing)))
-    placed = image.add(*tensors, scale=params.numerics.encode_scale(problem.scale), lse=lse, **options)
-    bits = system.memory_bits_for(image.size)
-    with step("generating and building the simulator (once)"):
-        build = system.build_system(params, memory_bits=bits)
-    with step("simulating"):
-        outputs, run = run_placed(build, image, placed)
-    counters = run.last.counters
+    return image, image.add(*tensors, scale=params.numerics.encode_scale(problem.scale), lse=lse, **options)
+
+
+def machine_answer(task: Task, outputs: Outputs, counters: dict[str, int], facts: dict[str, Any]) -> Answer:
+    """What a machine wrote and counted, as an answer; `facts` are added to what was counted."""
+    problem, params = task.problem, task.params
     useful = counters["pairs"] * (problem.shape.E + problem.shape.F)
-    stats = {"utilisation": useful / (counters["cycles"] * params.macs), "seconds": run.seconds}
-    stats |= {"saturated": run.last.saturated, "poisoned": run.last.poisoned}
-    natural = outputs.natural_lse(params.numerics) if lse else np.empty(0)
-    return problem.numbers(outputs.out), natural, counters | stats
+    stats = {"utilisation": useful / (counters["cycles"] * params.macs)}
+    natural = np.empty(0) if outputs.rm is None else outputs.natural_lse(params.numerics)
+    return problem.numbers(outputs.out), natural, counters | stats | facts
 
 
 def segments(task: Task) -> bytes:
@@ -138,3 +157,28 @@ def pool_rows(pool: CodeArray, batches: int, rows: int) -> CodeArray:
 
 
 BACKENDS = {"rtl": run_rtl, "bitexact": run_bitexact, "exact": run_exact}
+
+
+class Device(Protocol):
+    """A machine that exists: a board, for instance."""
+
+    @property
+    def config(self) -> Config:
+        """The machine that it is. Raises HwgenError if that is not known."""
+        ...
+
+    def run(self, task: Task, lse: bool) -> Answer:
+        """Compute a task. Raises HwgenError if the device is another machine than the task's, or fails."""
+        ...
+
+
+def open_device(backend: str) -> AbstractContextManager[Device]:
+    """The device called `name:argument`, by the entry point `name` of the group `hwgen.backends`, a function of the
+    argument. Raises InputError for another name, or what opening the device raises."""
+    name, _, argument = str(backend).partition(":")
+    found = {entry.name: entry for entry in entry_points(group="hwgen.backends")}
+    if name not in found or not argument:
+        allowed = [*BACKENDS, *(f"{other}:PORT" for other in found)]
+        raise InputError(f"unknown backend {backend!r}{did_you_mean(str(backend), allowed)}")
+    device: AbstractContextManager[Device] = found[name].load()(argument)
+    return device

@@ -6,13 +6,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hwgen.backends import BACKENDS, Task
-from hwgen.config import Config, did_you_mean
+from hwgen.backends import BACKENDS, Device, Task, open_device
+from hwgen.config import Config
 from hwgen.errors import InputError
 from hwgen.params import Params
 from hwgen.presets import PRESETS
@@ -21,6 +22,9 @@ from hwgen.problem import FloatArray, Problem, checked_mask
 from hwgen.score_functions import ScoreFunctions, require_arguments, score_functions
 from hwgen.scoremod import Traced, trace
 from hwgen.scoremod.block_list import alike_in_slots
+
+DEFAULT = "sim"
+"""The preset if nobody says, and the backend is no device."""
 
 Integers = NDArray[np.integer[Any]]
 
@@ -48,8 +52,8 @@ def attention(
     block_mask: Any = None,
     block_table: Integers | None = None,
     return_lse: bool = False,
-    preset: str | Config = "sim",
-    backend: str = "rtl",
+    preset: str | Config | None = None,
+    backend: str | Device = "rtl",
     return_stats: bool = False,
 ) -> Any:
     """softmax(scale q k^T) v over the keys that each query sees, with whatever is to be done to the scores in between.
@@ -97,32 +101,37 @@ def attention(
     return_lse, return_stats
         Give the log-sum-exp of each query's scores too; and what the accelerator counted.
     preset
-        Name or configuration of the accelerator; its number formats become that of the inputs.
+        Name or configuration of the accelerator; its number formats become that of the inputs. "sim" by default, or
+        the one that a device is.
     backend
         "rtl": the Verilog of the accelerator in a simulator; "bitexact": the integer model of it, equal in every bit;
-        "exact": float64, rounded once.
+        "exact": float64, rounded once; "board:PORT": an accelerator on a board behind a serial port; or a device that
+        is open already.
 
     Returns
     -------
     out (B, Hq, L, F) of the inputs' type, or a tuple of it and, as asked for, lse (B, Hq, L) of float32 and a dict: the
     accelerator's counters, `utilisation` (useful multiply-accumulates over possible ones), `saturated`, `poisoned` and
-    the simulator's `seconds`. A query that sees no key gives 0 and an lse of -inf, or its sink; one that sees NaN or
+    the simulator's or the device's `seconds`. A query that sees no key gives 0 and an lse of -inf, or its sink; one that sees NaN or
     infinity, NaN. docs/semantics.md compares every corner with other implementations.
 
     Raises
     ------
     InputError, ConfigError, ScoreError
         If the arguments make no sense or a function cannot be made into hardware, before anything is built.
-    MissingTool, SimulationError
+    MissingTool, SimulationError, or another HwgenError of a device
         If the simulator cannot be built or the run fails.
     """
     options = {name: value for name, value in locals().items() if name not in ("q", "k", "v")}
     problem = Problem.checked(q, k, v, options)
-    if backend not in BACKENDS:
-        raise InputError(f"unknown backend {backend!r}{did_you_mean(str(backend), BACKENDS)}")
-    if return_stats and backend != "rtl":
-        raise InputError(f"return_stats needs backend='rtl': backend {backend!r} counts nothing")
-    out, lse, stats = BACKENDS[backend](make_task(problem, preset), return_lse)
+    if return_stats and backend in BACKENDS and backend != "rtl":
+        raise InputError(f"return_stats needs backend='rtl' or a device: backend {backend!r} counts nothing")
+    if isinstance(backend, str) and backend in BACKENDS:
+        out, lse, stats = BACKENDS[backend](make_task(problem, DEFAULT if preset is None else preset), return_lse)
+    else:
+        with open_device(backend) if isinstance(backend, str) else nullcontext(backend) as device:
+            task = make_task(problem, device.config if preset is None else preset)
+            out, lse, stats = device.run(task, return_lse)
     results: list[Any] = [out]
     if return_lse:
         results.append(lse.astype(np.float32))

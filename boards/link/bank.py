@@ -26,6 +26,11 @@ def bank_words(memory_bytes: int, bus_bytes: int) -> tuple[int, ...]:
     return tuple(banks)
 
 
+def lane_bytes(depth: int) -> int:
+    """Bytes of a word in one lane: two if no block need be deeper than it is then, which takes half as many."""
+    return 1 if depth > BLOCK_BITS // (2 * BYTE_BITS) else 2
+
+
 class Lane(Part):
     """Memory of `depth` words of a byte or two, a register behind it.
 
@@ -75,8 +80,7 @@ class Bank(Part):
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        # A block is two bytes wide if it need not be deeper: half as many of them then.
-        width = BYTE_BITS if self._depth > BLOCK_BITS // (2 * BYTE_BITS) else 2 * BYTE_BITS
+        width = BYTE_BITS * lane_bytes(self._depth)
         index, write_index = Signal.like(self.index), Signal.like(self.write_index)
         data, strobe = Signal.like(self.data), Signal.like(self.strobe)
         pairs = (index, self.index), (write_index, self.write_index), (data, self.data), (strobe, self.strobe)

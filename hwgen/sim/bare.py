@@ -16,7 +16,7 @@ from hwgen.sim.run import HeadJob, job_plusargs, write_inputs
 
 def measure_bare(build: Build, jobs: Sequence[HeadJob]) -> tuple[int, float]:
     """Cycles from reset to done, and the processor seconds the loop took, without start-up. Raises SimulationError."""
-    program = _compile(build)
+    program = link_loop(build.folder, HERE / "bare.cpp")
     folder = Path(tempfile.mkdtemp(prefix="bare-", dir=build.folder))
     try:
         write_inputs(folder, build.params, jobs)
@@ -27,18 +27,22 @@ def measure_bare(build: Build, jobs: Sequence[HeadJob]) -> tuple[int, float]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _compile(build: Build) -> Path:
-    """Link the loop to the objects that the build left."""
-    program = build.folder / "bare"
+def link_loop(folder: Path, source: Path) -> Path:
+    """The program of a C++ loop with the objects that a build left in its folder, compiled unless it is there."""
+    program = folder / source.stem
     if not program.exists():
         environment = doctor.tool_environment()
-        root = Path(_run(["verilator", "--getenv", "VERILATOR_ROOT"], build.folder, environment).strip())
+        root = Path(_run(["verilator", "--getenv", "VERILATOR_ROOT"], folder, environment).strip())
         include = root / "include"
-        objects = [*sorted(build.folder.glob("verilated*.o")), build.folder / "Vtop__ALL.a"]
+        objects = [*sorted(folder.glob("verilated*.o")), folder / "Vtop__ALL.a"]
         compiler = "clang++" if shutil.which("clang++") else "g++"
-        folders = (build.folder, include, include / "vltstd")
-        command: list[str | Path] = [compiler, "-Os", "-std=c++20", *(f"-I{folder}" for folder in folders)]
-        _run([*command, HERE / "bare.cpp", *objects, "-pthread", "-latomic", "-o", program], build.folder)
+        folders = (folder, include, include / "vltstd")
+        command: list[str | Path] = [compiler, "-Os", "-std=c++20", *(f"-I{path}" for path in folders)]
+        # Moved to its place when complete: somebody else may be linking it too.
+        with tempfile.TemporaryDirectory(prefix="link-", dir=folder) as work:
+            made = Path(work) / program.name
+            _run([*command, source, *objects, "-pthread", "-latomic", "-o", made], folder)
+            made.rename(program)
     return program
 
 

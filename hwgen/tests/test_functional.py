@@ -195,11 +195,11 @@ REFUSED = [
         causal_offset=2**20 + 1,
     ),
     bad("offset alone", "causal_offset=3 has no effect without is_causal=True", causal_offset=3),
-    bad("backend", "unknown backend 'rlt'; did you mean 'rtl'? allowed: bitexact, exact, rtl", backend="rlt"),
+    bad("backend", "unknown backend 'rlt'; did you mean 'rtl'? allowed: bitexact, board:PORT, exact, rtl", backend="rlt"),
     bad("preset", "unknown preset 'tini'; did you mean 'tiny'? allowed: demo, ecp5", preset="tini"),
     bad("preset type", "preset must be a name or a hwgen.config.Config, not 3", preset=3),
     bad("configuration", "head_e=64 must be a multiple of rows_e=5; the nearest is 65", preset=Config(rows_e=5)),
-    bad("stats", "return_stats needs backend='rtl': backend 'bitexact' counts nothing", return_stats=True),
+    bad("stats", "return_stats needs backend='rtl' or a device: backend 'bitexact' counts nothing", return_stats=True),
 ]
 
 
