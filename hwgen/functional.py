@@ -112,8 +112,8 @@ def attention(
     -------
     out (B, Hq, L, F) of the inputs' type, or a tuple of it and, as asked for, lse (B, Hq, L) of float32 and a dict: the
     accelerator's counters, `utilisation` (useful multiply-accumulates over possible ones), `saturated`, `poisoned` and
-    the simulator's or the device's `seconds`. A query that sees no key gives 0 and an lse of -inf, or its sink; one that sees NaN or
-    infinity, NaN. docs/semantics.md compares every corner with other implementations.
+    the `seconds` of simulator or device. A query that sees no key gives 0 and an lse of -inf, or its sink; one that
+    sees NaN or infinity, NaN. docs/semantics.md compares every corner with other implementations.
 
     Raises
     ------

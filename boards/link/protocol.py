@@ -93,4 +93,5 @@ def decode(body: bytes) -> Frame | None:
         at += 1
     if len(plain) < HEADER.size + CRC.size or zlib.crc32(plain[: -CRC.size]) != CRC.unpack(plain[-CRC.size :])[0]:
         return None
-    return Frame(*HEADER.unpack_from(plain), bytes(plain[HEADER.size : -CRC.size]))
+    command, sequence, address, length = HEADER.unpack_from(plain)
+    return Frame(command, sequence, address, length, bytes(plain[HEADER.size : -CRC.size]))

@@ -7,7 +7,6 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
@@ -117,7 +116,7 @@ class SimulatedBoard:
         program = build_board(params, memory_bytes=memory_bytes, clocks_per_bit=clocks_per_bit, fast=fast)
         self.params, self.memory_bytes = params, memory_bytes
         self._command = [str(program), f"+clocks={clocks_per_bit}", *(faults or Faults()).plusargs()]
-        self._preload, self._folder = preload, None
+        self._preload, self._folder = preload, ""
         self._process: subprocess.Popen[str] | None = None
         self.port = ""
 
@@ -127,8 +126,7 @@ class SimulatedBoard:
             self._folder = tempfile.mkdtemp(prefix="board-")
             write_lanes(Path(self._folder), self._preload, self.params, self.memory_bytes)
             command.append(f"+load={self._folder}")
-        pipes: Mapping[str, int] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-        self._process = subprocess.Popen(command, text=True, **pipes)
+        self._process = subprocess.Popen(command, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         assert self._process.stdout is not None
         self.port = self._process.stdout.readline().strip()
         if not self.port:
@@ -143,6 +141,6 @@ class SimulatedBoard:
             # It ends with its input.
             self._process.communicate()
             self._process = None
-        if self._folder is not None:
+        if self._folder:
             shutil.rmtree(self._folder, ignore_errors=True)
-            self._folder = None
+            self._folder = ""

@@ -290,12 +290,24 @@ class Image:
             memory[address - self.base :][: len(raw)] = np.frombuffer(raw, dtype=np.uint8)
         return memory
 
+    def inputs(self) -> list[tuple[int, bytes]]:
+        """Addresses and bytes of all that a machine reads but descriptors."""
+        content = self.content()
+        places = [(piece.address, piece.end) for piece, _ in self._tensors]
+        places += [(address, address + len(raw)) for address, raw in self._raw]
+        return [(first, content[first - self.base : last - self.base].tobytes()) for first, last in places]
+
+    def ring(self, descriptors: Sequence[bytes]) -> tuple[int, bytes]:
+        """The address of a ring of descriptors behind everything else, and its bytes."""
+        start = -(-(self._size + GUARD) // DESCRIPTOR_BYTES) * DESCRIPTOR_BYTES
+        return self.base + start, b"".join(descriptors)
+
     def with_ring(self, descriptors: Sequence[bytes]) -> tuple[NDArray[np.uint8], int]:
         """The bytes with a ring of descriptors behind them, and its address."""
         before = self.content()
-        start = -(-len(before) // DESCRIPTOR_BYTES) * DESCRIPTOR_BYTES
-        ring = np.frombuffer(b"".join(descriptors), dtype=np.uint8)
-        return np.concatenate([np.pad(before, (0, start - len(before))), ring]), self.base + start
+        address, ring = self.ring(descriptors)
+        gap = address - self.base - len(before)
+        return np.concatenate([np.pad(before, (0, gap)), np.frombuffer(ring, dtype=np.uint8)]), address
 
     def require_untouched(self, memory: NDArray[np.uint8]) -> None:
         """Raises SimulationError if a byte has changed that belongs to no O and no LSE."""

@@ -1,0 +1,1 @@
+"""The host's side of a board: the link to it, the accelerator's driver, and attention with both."""
