@@ -147,7 +147,7 @@ async def sums_are_exact(dut) -> None:
         for t, (tag, sums) in due.items():
             visit = unpack(visit_layout(core), arrived[t]["visit"])
             assert arrived[t] | {"visit": visit} == tag_at(tag, c)
-            assert signed(seen[t][c], core.qk_bits) == sums[c]
+            assert signed(seen[t][c], core.sum_bits) == sums[c]
     last = [t for t, (tag, _) in plan.folds.items() if tag["last_fold"] and tag["visit"]["key_last"]]
     # The last row has read its element when the fold has gone down all feeders.
     read = [t + core.config.rows_e * FeederRow.LATENCY for t in last]
@@ -175,4 +175,4 @@ async def the_sum_leaves_at_the_foot(dut) -> None:
     for column in range(c.cols):
         nonzero = [t for t, sums in enumerate(seen[len(fill) :]) if sums[column]]
         assert nonzero == [score_latency(core) + column]
-        assert signed(seen[len(fill) + nonzero[0]][column], core.qk_bits) == -15
+        assert signed(seen[len(fill) + nonzero[0]][column], core.sum_bits) == -15

@@ -1,0 +1,18 @@
+"""ULX3S with a Lattice ECP5-85F, the main board."""
+
+from boards.board import Board
+
+BOARD = Board(
+    name="ulx3s-85f",
+    title="Radiona ULX3S 85F",
+    family="ecp5",
+    device={"--85k": "", "--package": "CABGA381", "--speed": "6"},
+    platform="amaranth_boards.ulx3s:ULX3S_85F_Platform",
+    oscillator="clk25",
+    oscillator_hz=25_000_000,
+    clock_hz=125_000_000,
+    preset="ecp5",
+    memory_bytes=264 << 10,
+    baud=3_125_000,
+    capacity={"lut": 83_640, "ff": 83_640, "dsp": 156, "ram": 208},
+)
