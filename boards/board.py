@@ -24,6 +24,7 @@ class Board:
     clock_hz:      of the machine, made from it by a PLL
     preset:        the machine
     memory_bytes:  block RAM that serves as its memory, a multiple of 4096
+    memory_latency: cycles from an address to its first word
     baud:          of the UART that the host is connected to
     capacity:      what the device has, by the names of `boards.report`
     """
@@ -38,6 +39,7 @@ class Board:
     clock_hz: int
     preset: str
     memory_bytes: int
+    memory_latency: int = 10
     baud: int
     capacity: Mapping[str, int]
 

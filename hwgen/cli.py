@@ -10,6 +10,7 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from importlib.metadata import entry_points
 from pathlib import Path
 
 from hwgen import __version__, doctor
@@ -90,6 +91,9 @@ def _parser() -> argparse.ArgumentParser:
         _add_doctor,
     ):
         add(commands)
+    # Rooms that hwgen cannot import bring verbs of their own.
+    for entry in sorted(entry_points(group="hwgen.verbs"), key=lambda entry: entry.name):
+        entry.load()(commands)
     return parser
 
 

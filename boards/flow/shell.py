@@ -13,8 +13,11 @@ from hwgen.errors import ConfigError
 from hwgen.params import Params
 from hwgen.part import Part, place
 
-OSCILLATOR, MACHINE = "oscillator", "clk"
-"""Names of the clocks: of the pin, and of the net that all of the machine runs on."""
+OSCILLATOR, LEDS = "oscillator", "leds"
+"""Names of ports."""
+
+MACHINE = "clk"
+"""The clock that all of the machine runs on."""
 
 SETTLING = 4
 """Cycles from the PLL's lock to the end of the reset."""
@@ -53,13 +56,15 @@ class Shell(Part):
     Members: oscillator (clock); uart_rx, uart_tx; leds. Raises ConfigError if the PLL cannot make the clock.
     """
 
-    def __init__(self, params: Params, board: Board) -> None:
-        self._board = board
+    def __init__(self, params: Params, board: Board, leds_inverted: bool = False) -> None:
+        self._leds_inverted = leds_inverted
         self._top = BoardTop(
             params, memory_bytes=board.memory_bytes, clocks_per_bit=clocks_per_bit(board.clock_hz, board.baud)
         )
         self._pll = None if board.clock_hz == board.oscillator_hz else ecp5_pll(board.oscillator_hz, board.clock_hz)
-        super().__init__({OSCILLATOR: In(1), "uart_rx": In(1), "uart_tx": Out(1, init=1), "leds": Out(4)})
+        super().__init__(
+            {OSCILLATOR: In(1), "uart_rx": In(1), "uart_tx": Out(1, init=1), LEDS: Out(len(self._top.leds))}
+        )
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
@@ -79,7 +84,7 @@ class Shell(Part):
             self._top.rst.eq(reset[-1]),
             self._top.uart_rx.eq(self.uart_rx),
             self.uart_tx.eq(self._top.uart_tx),
-            self.leds.eq(self._top.leds),
+            self.leds.eq(~self._top.leds if self._leds_inverted else self._top.leds),
         ]
         return m
 
@@ -109,9 +114,10 @@ class Shell(Part):
 
 
 def clocks_per_bit(clock_hz: int, baud: int) -> int:
-    """Cycles of a UART bit. Raises ConfigError if the clock is too slow or the rate is missed by more than 1 %, of which
-    a receiver that looks into the middle of ten bits can stand some."""
+    """Cycles of a UART bit. Raises ConfigError if the clock is too slow or misses the rate by more than 1 %; a receiver
+    that looks into the middle of each of ten bits can stand more."""
     clocks = round(clock_hz / baud)
     if clocks < 4 or abs(clocks * baud - clock_hz) > 0.01 * clock_hz:
-        raise ConfigError(f"{clock_hz} Hz cannot serve {baud} baud; a divisor of it is near {clock_hz / max(clocks, 4):.0f}")
+        near = clock_hz / max(clocks, 4)
+        raise ConfigError(f"a clock of {clock_hz} Hz cannot serve {baud} baud; the nearest it can is {near:.0f}")
     return clocks

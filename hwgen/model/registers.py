@@ -37,7 +37,7 @@ class Tally:
 
     def count(self, part: Part) -> int:
         """Bits that the part's circuit, with all in it, drives with a clock."""
-        part._MustUse__used = True  # type: ignore[attr-defined]  # counted, not built
+        part._MustUse__used = True  # counted, not built
         if part.identity not in self._known:
             outer, self._total = self._total, 0
             here = clocked_bits(Fragment.get(part, None))

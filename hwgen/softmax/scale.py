@@ -1,6 +1,7 @@
 """From an exact dot product to a scaled score in fixed point."""
 
 from collections.abc import Iterator
+from typing import Any
 
 from amaranth.hdl import Module, Mux, Signal, signed
 from amaranth.lib.wiring import In, Out
@@ -13,7 +14,7 @@ LIMB = 17
 """Bits of a multiplier limb: with a sign it fits an 18x18 multiplier."""
 
 
-def limbs(value) -> Iterator[tuple[int, object]]:
+def limbs(value) -> Iterator[tuple[int, Any]]:
     """The value cut into limbs, with the place of each one's lowest bit; the top one has the sign if there is one."""
     width = len(value)
     for low in range(0, width, LIMB):

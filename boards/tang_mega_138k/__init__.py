@@ -1,0 +1,18 @@
+"""Sipeed Tang Mega 138K Pro Dock with a Gowin GW5AST-138."""
+
+from boards.board import Board
+
+BOARD = Board(
+    name="tang-mega-138k",
+    title="Sipeed Tang Mega 138K Pro Dock",
+    family="gowin",
+    device={"--device": "GW5AST-LV138FPG676AC1/I0", "--vopt family": "GW5AST-138C"},
+    platform="amaranth_boards.tang_mega_138k_pro_dock:TangMega138kProDockPlatform",
+    oscillator="clk50",
+    oscillator_hz=50_000_000,
+    clock_hz=50_000_000,
+    preset="small",
+    memory_bytes=64 << 10,
+    baud=2_500_000,
+    capacity={"lut": 138_240, "ff": 138_240, "dsp": 298, "ram": 340},
+)
