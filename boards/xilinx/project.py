@@ -134,8 +134,9 @@ def readme(board: XilinxBoard, params: Params, name: str) -> str:
 Preset {name} with {", ".join(f"{key}={value}" for key, value in board.changes.items())}; score array
 {c.rows_e}x{c.cols}, value array {c.rows_f}x{c.cols}, {board.clock_mhz} MHz, configuration {c.hash()}.
 
-**Vivado was not run on these files.** The scripts were executed with Vivado's commands replaced by ones that only record
-what is asked of them; timing, and use of the device after place and route, are unknown. `synth_ooc.tcl` finds them.
+**Vivado was not run on these files.** The scripts were executed with Vivado's commands replaced by ones that only
+record what is asked of them; timing, and use of the device after place and route, are unknown. `synth_ooc.tcl` finds
+them.
 
     vivado -mode batch -source synth_ooc.tcl                    reports of the accelerator alone, in reports/
     vivado -mode batch -source synth_ooc.tcl -tclargs route     placed and routed too
@@ -158,8 +159,8 @@ def write_project(
 ) -> list[Path]:
     """Write everything into `folder`; gives the files.
 
-    name: of the preset, for people;  cells: score PEs as boards.xilinx.cells has them;  check: raises ConfigError if the
-    machine does not fit, by default one that synthesises it. Raises ConfigError before anything is written.
+    name: of the preset, for people;  cells: score PEs as boards.xilinx.cells has them;  check: raises ConfigError if
+    the machine does not fit, by default one that synthesises it. Raises ConfigError before anything is written.
     """
     check_quickly(params, board.device)
     (check or _fits)(params, board)

@@ -115,7 +115,7 @@ def check_design(calls: Sequence[Call], accelerator: set[str]) -> Iterator[str]:
     """Every pin that is joined exists, every pin of a block is joined, and once."""
     joined = ("create_bd_cell", "connect_bd_net", "connect_bd_intf_net", "assign_bd_address", "validate_bd_design")
     yield from in_order(calls, (joined[0], joined[1], joined[2], *joined[3:], "make_wrapper", "launch_runs"))
-    known = {}
+    known: dict[str, int] = {}
     for call in calls:
         if call.name == "create_bd_cell":
             block = (call.option("-vlnv") or "").split(":")[2]

@@ -13,18 +13,22 @@ from pathlib import Path
 
 from hwgen.errors import HwgenError, MissingTool
 
-COMMANDS = """
-add_files apply_bd_automation assign_bd_address close_project connect_bd_intf_net connect_bd_net create_bd_cell
-create_bd_design create_project current_fileset current_project generate_target get_bd_addr_segs get_bd_addr_spaces
-get_bd_intf_pins get_bd_pins get_board_parts get_files get_ports get_property get_runs get_timing_paths
-create_clock launch_runs make_wrapper opt_design phys_opt_design place_design read_verilog read_xdc report_methodology
-report_timing_summary report_utilization route_design save_bd_design set_property synth_design update_compile_order
-update_ip_catalog validate_bd_design wait_on_run write_checkpoint
-ipx::add_address_block ipx::add_address_space ipx::add_bus_interface ipx::add_bus_parameter ipx::add_memory_map
-ipx::add_port_map ipx::check_integrity ipx::create_xgui_files ipx::current_core ipx::package_project
-ipx::remove_all_address_space ipx::remove_all_bus_interface ipx::remove_all_memory_map ipx::save_core
-ipx::update_checksums
-""".split()
+# fmt: off
+COMMANDS = (
+    "add_files", "apply_bd_automation", "assign_bd_address", "close_project", "connect_bd_intf_net",
+    "connect_bd_net", "create_bd_cell", "create_bd_design", "create_project", "current_fileset", "current_project",
+    "generate_target", "get_bd_addr_segs", "get_bd_addr_spaces", "get_bd_intf_pins", "get_bd_pins",
+    "get_board_parts", "get_files", "get_ports", "get_property", "get_runs", "get_timing_paths", "create_clock",
+    "launch_runs", "make_wrapper", "opt_design", "phys_opt_design", "place_design", "read_verilog", "read_xdc",
+    "report_methodology", "report_timing_summary", "report_utilization", "route_design", "save_bd_design",
+    "set_property", "synth_design", "update_compile_order", "update_ip_catalog", "validate_bd_design",
+    "wait_on_run", "write_checkpoint", "ipx::add_address_block", "ipx::add_address_space",
+    "ipx::add_bus_interface", "ipx::add_bus_parameter", "ipx::add_memory_map", "ipx::add_port_map",
+    "ipx::check_integrity", "ipx::create_xgui_files", "ipx::current_core", "ipx::package_project",
+    "ipx::remove_all_address_space", "ipx::remove_all_bus_interface", "ipx::remove_all_memory_map",
+    "ipx::save_core", "ipx::update_checksums",
+)
+# fmt: on
 """Vivado's commands that scripts may use (UG835); any other word is an error, as a misspelt one would be there."""
 
 ANSWERS = {"PROGRESS": "100%", "STATUS": "complete", "STATS.WNS": "0.1", "SLACK": "0.1"}
@@ -43,7 +47,10 @@ proc answer {name words} {
     global answers products
     set last [lindex $words end]
     switch -glob -- $name {
-        get_property { return [expr {[dict exists $answers [lindex $words 0]] ? [dict get $answers [lindex $words 0]] : ""}] }
+        get_property {
+            set key [lindex $words 0]
+            return [expr {[dict exists $answers $key] ? [dict get $answers $key] : ""}]
+        }
         get_board_parts { return [dict get $answers board_parts] }
         ipx::current_core { return core }
         ipx::add_* { return $last/[lindex $words 0] }

@@ -1,4 +1,4 @@
-"""Cells that Xilinx's devices have in another way: what yosys makes, counted, and modules in place of generated ones."""
+"""Cells of Xilinx's devices: what each of them takes, and modules made for them in place of generated ones."""
 
 from __future__ import annotations
 
