@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from boards.xilinx.__main__ import main
-from boards.xilinx.cells import RESOURCES, with_cells
+from boards.xilinx.cells import RESOURCES
 from boards.xilinx.devices import BOARDS, DEVICES, board, device
 from boards.xilinx.estimate import (
     array_multipliers,
@@ -38,7 +38,7 @@ endmodule
 @pytest.fixture(scope="module", params=sorted(DEVICES))
 def cells(request, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict[str, dict[str, int]]]:
     """A device, and the cells of a score PE and of products of all FACTORS."""
-    verilog = with_cells(to_verilog(ScorePE(Params(preset("demo"))), "score_pe"))
+    verilog = to_verilog(ScorePE(Params(preset("demo"))), "score_pe")
     verilog += "".join(product(*pair) for pair in FACTORS)
     # Nothing keeps what nobody instantiates.
     inside = "".join(f"  (* keep *) product_{a}_{b} p_{a}_{b}();\n" for a, b in FACTORS)

@@ -10,6 +10,7 @@ import pytest
 
 from boards.xilinx import project
 from boards.xilinx.__main__ import main
+from boards.xilinx.cells import with_cells
 from boards.xilinx.devices import BOARDS, XilinxBoard
 from boards.xilinx.estimate import TOP
 from boards.xilinx.tcl_check import check_project, verilog_ports
@@ -27,14 +28,14 @@ def verilog() -> str:
     return to_verilog(Accelerator(PARAMS), TOP)
 
 
-def write(board: XilinxBoard, folder: Path, verilog: str) -> None:
+def write(board: XilinxBoard, folder: Path, verilog: str, *, cells: bool = False) -> None:
     def known(part: Accelerator, _: str) -> str:
         part._MustUse__used = True
         return verilog
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(project, "to_verilog", known)
-        project.write_project(board, PARAMS, folder, name="tiny", check=lambda *_: None)
+        project.write_project(board, PARAMS, folder, name="tiny", cells=cells, check=lambda *_: None)
 
 
 @pytest.fixture(scope="module")
@@ -114,6 +115,13 @@ def test_the_same_machine_gives_the_same_files(written: dict[str, Path], tmp_pat
     assert {*project.SCRIPTS, "settings.tcl", "clock.xdc", f"{TOP}.v", f"{TOP}.core"} <= {
         p.name for p in tmp_path.iterdir()
     }
+
+
+def test_cells_are_put_in_place(written: dict[str, Path], tmp_path: Path, verilog: str) -> None:
+    write(BOARDS["pynq-z2"], tmp_path, verilog, cells=True)
+    assert (written["pynq-z2"] / f"{TOP}.v").read_text() == verilog
+    assert (tmp_path / f"{TOP}.v").read_text() == with_cells(verilog)
+    assert check_project(tmp_path, BOARDS["pynq-z2"]) == []
 
 
 def test_what_does_not_fit_leaves_nothing(tmp_path: Path) -> None:

@@ -36,6 +36,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _add_machine(command: argparse.ArgumentParser, default: str) -> None:
     command.add_argument("--preset", metavar="NAME", help=f"a configuration of `hwgen presets` (default {default})")
+    text = "score PEs with their registers placed as a DSP48 has them, for tools that keep hierarchy"
+    command.add_argument("--cells", action="store_true", help=text)
     text = "change parameters of the preset"
     command.add_argument("--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help=text)
 
@@ -69,8 +71,6 @@ def _add_project(commands: Commands) -> None:
     command.add_argument("-o", dest="folder", type=Path, required=True, metavar="DIR", help="folder for all files")
     text = "only count multipliers, instead of synthesising the machine to see whether it fits"
     command.add_argument("--quick", action="store_true", help=text)
-    text = "keep the generated score PE in place of the one that is laid out for a DSP48"
-    command.add_argument("--no-cells", action="store_true", help=text)
 
 
 def _add_lint(commands: Commands) -> None:
@@ -90,7 +90,7 @@ def _estimate(arguments: argparse.Namespace) -> int:
 
     chosen = device(arguments.device)
     fitted = next(b for b in BOARDS.values() if b.device is chosen)
-    found = estimate(fitted.params(arguments.preset, parse_assignments(arguments.set)), chosen)
+    found = estimate(fitted.params(arguments.preset, parse_assignments(arguments.set)), chosen, cells=arguments.cells)
     print(json.dumps(found.as_json(), indent=2) if arguments.json else found.as_table())
     return 0
 
@@ -105,7 +105,7 @@ def _project(arguments: argparse.Namespace) -> int:
         params,
         arguments.folder,
         name=arguments.preset or chosen.preset,
-        cells=not arguments.no_cells,
+        cells=arguments.cells,
         check=(lambda *_: None) if arguments.quick else None,
     )
     print("\n".join(map(str, written)))

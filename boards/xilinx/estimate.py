@@ -159,11 +159,16 @@ def of_modules(modules: Mapping[str, Mapping[str, int]], top: str, device: Devic
     return Estimate(device, use_of(modules[top], modules), {name: parts[name] for name in largest}, samples)
 
 
-def estimate(params: Params, device: Device) -> Estimate:
-    """The numbers of an accelerator; the first time this takes minutes. Raises as `synthesise` and `check_quickly`."""
+def estimate(params: Params, device: Device, *, cells: bool = False) -> Estimate:
+    """The numbers of an accelerator; the first time this takes minutes. Raises as `synthesise` and `check_quickly`.
+
+    cells: with the modules of boards.xilinx.cells
+    """
     check_quickly(params, device)
     with step("generating"):
-        verilog = with_cells(to_verilog(Accelerator(params), TOP))
+        verilog = to_verilog(Accelerator(params), TOP)
+        if cells:
+            verilog = with_cells(verilog)
     return of_modules(synthesise(verilog, TOP, device), TOP, device)
 
 

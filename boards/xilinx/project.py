@@ -154,7 +154,7 @@ def write_project(
     folder: Path,
     *,
     name: str,
-    cells: bool = True,
+    cells: bool = False,
     check: Callable[[Params, XilinxBoard], None] | None = None,
 ) -> list[Path]:
     """Write everything into `folder`; gives the files.
@@ -163,7 +163,10 @@ def write_project(
     the machine does not fit, by default one that synthesises it. Raises ConfigError before anything is written.
     """
     check_quickly(params, board.device)
-    (check or _fits)(params, board)
+    if check is None:
+        check_fits(estimate(params, board.device, cells=cells))
+    else:
+        check(params, board)
     part = Accelerator(params)
     verilog = to_verilog(part, TOP)
     facts = describe(params, "accelerator", part, verilog, name)
@@ -181,7 +184,3 @@ def write_project(
     for file in SCRIPTS:
         shutil.copyfile(HERE / "tcl" / file, folder / file)
     return [folder / file for file in (*texts, *SCRIPTS)]
-
-
-def _fits(params: Params, board: XilinxBoard) -> None:
-    check_fits(estimate(params, board.device))
