@@ -8,7 +8,7 @@ import pytest
 
 from boards.xilinx.__main__ import main
 from boards.xilinx.cells import RESOURCES
-from boards.xilinx.devices import BOARDS, DEVICES, board, device
+from boards.xilinx.devices import BOARDS, DEVICES, Device, board, device
 from boards.xilinx.estimate import (
     array_multipliers,
     check_fits,
@@ -24,7 +24,11 @@ from hwgen.errors import ConfigError, HwgenError
 from hwgen.params import Params
 from hwgen.presets import preset
 
-FACTORS = ((18, 18), (25, 18), (26, 18), (27, 18), (28, 18))
+
+def boundary(device: Device) -> list[tuple[int, int]]:
+    """Factors that take one DSP, and others that take two."""
+    wide, narrow = device.factor_bits
+    return [(wide, narrow), (wide + 1, narrow)]
 
 
 def product(a: int, b: int) -> str:
@@ -37,11 +41,12 @@ endmodule
 
 @pytest.fixture(scope="module", params=sorted(DEVICES))
 def cells(request, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict[str, dict[str, int]]]:
-    """A device, and the cells of a score PE and of products of all FACTORS."""
+    """A device, and the cells of a score PE and of products that one DSP just holds and just not."""
     verilog = to_verilog(ScorePE(Params(preset("demo"))), "score_pe")
-    verilog += "".join(product(*pair) for pair in FACTORS)
+    factors = boundary(DEVICES[request.param])
+    verilog += "".join(product(*pair) for pair in factors)
     # Nothing keeps what nobody instantiates.
-    inside = "".join(f"  (* keep *) product_{a}_{b} p_{a}_{b}();\n" for a, b in FACTORS)
+    inside = "".join(f"  (* keep *) product_{a}_{b} p_{a}_{b}();\n" for a, b in factors)
     verilog += f"module top;\n  (* keep *) score_pe pe();\n{inside}endmodule\n"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HWGEN_CACHE", str(tmp_path_factory.mktemp("cache")))
@@ -59,9 +64,9 @@ def test_a_score_pe_is_one_dsp_and_a_memory(cells) -> None:
 
 def test_multipliers_are_counted_as_yosys_does(cells) -> None:
     name, modules = cells
-    found = {(a, b): use_of(modules[f"product_{a}_{b}"], modules)["dsp"] for a, b in FACTORS}
-    assert found == {pair: DEVICES[name].multipliers(*pair) for pair in FACTORS}
-    assert min(found.values()) == 1 and max(found.values()) == 2
+    found = {(a, b): use_of(modules[f"product_{a}_{b}"], modules)["dsp"] for a, b in boundary(DEVICES[name])}
+    assert found == {pair: DEVICES[name].multipliers(*pair) for pair in found}
+    assert list(found.values()) == [1, 2]
 
 
 def test_parts_add_up() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -98,14 +99,12 @@ class Call:
 
 
 def interpreter() -> list[str]:
-    """A program that runs a Tcl file: Python's own Tcl, else tclsh. Raises MissingTool."""
-    try:
-        import tkinter  # noqa: F401
-    except ImportError:
-        found = shutil.which("tclsh")
-        if found is None:
-            raise MissingTool("no Tcl to check scripts with: apt-get install tcl (or python3-tk)") from None
+    """A program that runs a Tcl file: tclsh, else the Tcl that Python may have. Raises MissingTool."""
+    found = shutil.which("tclsh")
+    if found is not None:
         return [found]
+    if importlib.util.find_spec("_tkinter") is None:
+        raise MissingTool("no Tcl to check scripts with: apt-get install tcl")
     return [sys.executable, "-c", "import sys, tkinter; tkinter.Tcl().evalfile(sys.argv[1])"]
 
 
