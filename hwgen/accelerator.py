@@ -196,6 +196,8 @@ class Accelerator(Part):
             jobs.start.eq(self._queue.run if self._record is None else self._record.done),
             jobs.descriptor.eq(unit.descriptor),
             jobs.derived.eq(unit.derived),
+            unit.number.eq(jobs.number),
+            jobs.field.eq(unit.field),
             heads.write_lse.eq(unit.descriptor.write_lse),
             core.geometry.eq(unit.geometry),
             self._fetch.hungry.eq(core.hungry),

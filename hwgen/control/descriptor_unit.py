@@ -1,6 +1,6 @@
 """Takes a descriptor in, checks it, and works out what holds for all its jobs."""
 
-from amaranth.hdl import Array, Cat, Module, Signal, unsigned
+from amaranth.hdl import Array, Cat, Module, Mux, Signal, unsigned
 from amaranth.lib import stream
 from amaranth.lib.wiring import In, Out, connect, flipped
 from amaranth.utils import ceil_log2
@@ -14,7 +14,7 @@ from hwgen.control.field_check import field_rules, record_used
 from hwgen.control.head_group import HeadGroup
 from hwgen.control.job import geometry_layout
 from hwgen.control.record import has_record, record_bytes
-from hwgen.control.tensor_check import APART, TensorCheck
+from hwgen.control.tensor_check import APART, FIELDS, TensorCheck, field_layout
 from hwgen.params import Params
 from hwgen.part import Part, place
 
@@ -31,7 +31,8 @@ class DescriptorUnit(Part):
 
     Members: start (take a descriptor, whatever the unit was doing); words; done (a pulse, once a start); code (Fault,
     NONE if all is well) and offset (the byte of the field), which hold from `done` until the next start, and so do, if
-    all is well, descriptor, derived and geometry.
+    all is well, descriptor, derived and geometry; number (of a 64-bit word of the descriptor, not before `done`), field
+    (that word as an address or stride, a cycle later).
     """
 
     def __init__(self, params: Params) -> None:
@@ -46,6 +47,8 @@ class DescriptorUnit(Part):
                 "descriptor": Out(descriptor_layout(params)),
                 "derived": Out(derived_layout(params)),
                 "geometry": Out(geometry_layout(params)),
+                "number": In(ceil_log2(FIELDS)),
+                "field": Out(field_layout(params)),
             }
         )
 
@@ -83,7 +86,12 @@ class DescriptorUnit(Part):
             heads.queries.eq(d.queries),
             heads.offset.eq(d.offset),
         ]
-        m.d.comb += [check.start.eq(begin), store.number.eq(check.number), check.field.eq(store.field)]
+        m.d.comb += [
+            check.start.eq(begin),
+            store.number.eq(Mux(check.busy, check.number, self.number)),
+            check.field.eq(store.field),
+            self.field.eq(store.field),
+        ]
         for name in ("batches", "query_heads", "kv_heads", "queries", "keys", "write_lse"):
             m.d.comb += getattr(check, name).eq(d[name])
         for name in ("row_bytes_e", "row_bytes_f", "row_bytes_o"):

@@ -1,19 +1,31 @@
 """Cuts a descriptor into jobs: one for every batch and key/value head."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal, unsigned
+from amaranth.hdl import Cat, Module, Mux, Signal, Value, unsigned
 from amaranth.lib import data, stream
+from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out, connect, flipped
+from amaranth.utils import ceil_log2
 
 from hwgen.control.descriptor import TENSORS
 from hwgen.control.descriptor_layout import COUNT_BITS, derived_layout, descriptor_layout, tensor_layout
 from hwgen.control.faults import Fault
 from hwgen.control.job import job_layout
 from hwgen.control.key_lengths import KeyLengths
+from hwgen.control.tensor_check import ADDRESS, FIELDS, field_layout, field_number
 from hwgen.memory.axi import fault_layout, request_layout
 from hwgen.params import GROUP_BITS, LENGTH_BITS, QUERY_BITS, Params
 from hwgen.part import Part, place
 
-JOBS_BITS = 2 * COUNT_BITS
+ADDRESSES, BATCHES, HEADS = range(3)
+"""What is added in a pass over the tensors: nothing to their addresses, or one of their strides."""
+
+
+def turns(params: Params) -> tuple[str, ...]:
+    """Tensors in the order in which a pass comes to them; the last REPEATED have a place for every query head."""
+    return ("k", "v", *(("bias",) if params.has_bias else ()), "q", "o", "lse")
+
+
+REPEATED = 3
 
 
 def head_tensors(params: Params) -> tuple[str, ...]:
@@ -34,14 +46,16 @@ class JobWalker(Part):
     """For batch b, then kv head h: the job, and the addresses `Q + b batch_stride + h group head_stride` (O and LSE
     alike) and `K + b batch_stride + h head_stride` (V and the bias alike).
 
-    Addresses are found by adding strides. The first job is offered in the cycle after `start`; from one being taken
-    to the next being offered it takes `group + 1` cycles (loading a job's queries takes the core at least `group`), and
-    2 where a batch begins. With key lengths in memory a batch waits for its own, which is asked for ahead.
+    Addresses are found by adding strides, one a cycle. With n tensors, 5 or 6, the first job is offered n + 2 cycles
+    behind `start`, and where a batch begins another one n + 2 cycles behind the one before was taken; within a batch
+    that takes `n + 2 + 3 (group - 1)` cycles. With key lengths in memory a batch waits for its own, which is asked for
+    ahead.
 
     Members: start (a pulse, after a reset or when `finished`); descriptor, derived, bias if there is one (constant from
-    `start` until `finished`); lengths_request, lengths_words; job (to the core) and heads (to the tensors' walkers),
-    one of each a job; finished (all jobs were taken; until the next start); jobs (how many were); fault (a pulse: a
-    length is larger than S. The walker then stands still until it is reset).
+    `start` until `finished`); number (of a 64-bit word in the descriptor), field (that word, a cycle later);
+    lengths_request, lengths_words; job (to the core) and heads (to the tensors' walkers), one of each a job; finished
+    (all jobs were taken; until the next start); fault (a pulse: a length is larger than S. The walker then stands still
+    until it is reset).
     """
 
     def __init__(self, params: Params) -> None:
@@ -51,12 +65,13 @@ class JobWalker(Part):
                 "start": In(1),
                 "descriptor": In(descriptor_layout(params)),
                 "derived": In(derived_layout(params)),
+                "number": Out(ceil_log2(FIELDS)),
+                "field": In(field_layout(params)),
                 "lengths_request": Out(stream.Signature(request_layout(params))),
                 "lengths_words": In(stream.Signature(unsigned(params.config.bus_bits))),
                 "job": Out(stream.Signature(job_layout(params))),
                 "heads": Out(stream.Signature(heads_layout(params))),
                 "finished": Out(1),
-                "jobs": Out(JOBS_BITS),
                 "fault": Out(fault_layout(params)),
             }
             | ({"bias": In(tensor_layout(params))} if params.has_bias else {})
@@ -65,36 +80,59 @@ class JobWalker(Part):
     def elaborate(self, platform):
         m = Module()
         d = self.descriptor
-        self._lengths = KeyLengths(self._params)
+        self._lengths, self._turns = KeyLengths(self._params), turns(self._params)
         place(m, "key_lengths", self._lengths)
-        self._batches, self._heads, self._group = Signal(COUNT_BITS), Signal(COUNT_BITS), Signal(GROUP_BITS)
-        self._keys = Signal(LENGTH_BITS)
+        self._batches, self._heads, self._keys = Signal(COUNT_BITS), Signal(COUNT_BITS), Signal(LENGTH_BITS)
         self._job_taken, self._heads_taken = Signal(), Signal()
-        self._batch_step, self._head_step, self._first = Signal(), Signal(), Signal()
+        # A pass: what is added, whether a stride is still asked for, and for which tensor; in how many rounds yet.
+        self._kind, self._asking, self._turn = Signal(2), Signal(), Signal(range(len(self._turns)))
+        self._group = Signal(GROUP_BITS)
         self._connect_lengths(m)
         self._offers(m)
+        self._pass(m)
         self._addresses(m)
+        with m.If(self.start):
+            m.d.sync += [self._batches.eq(d.batches), self._heads.eq(d.kv_heads), self._keys.eq(d.keys)]
+            m.d.sync += self.finished.eq(0)
         with m.FSM():
             with m.State("IDLE"):
                 with m.If(self.start):
-                    m.d.sync += [self._batches.eq(d.batches - 1), self._heads.eq(d.kv_heads - 1), self._keys.eq(d.keys)]
-                    m.d.sync += [self.jobs.eq(0), self.finished.eq(0)]
-                    self._begin(m)
+                    self._begin(m, ADDRESSES)
+            with m.State("PASS"):
+                with m.If(~self._asking):
+                    m.next = "OFFER"
+                    with m.If(d.key_lengths & (self._kind != HEADS)):
+                        m.next = "LENGTH"
             with m.State("LENGTH"):
                 self._take_length(m)
             with m.State("OFFER"):
                 self._offer(m)
-            with m.State("STEP"):
-                self._step(m)
             with m.State("STOPPED"):
                 pass
         return m
 
-    def _begin(self, m: Module) -> None:
-        """A batch."""
-        m.next = "OFFER"
-        with m.If(self.descriptor.key_lengths):
-            m.next = "LENGTH"
+    def _begin(self, m: Module, kind: int) -> None:
+        """A pass over all tensors."""
+        m.d.sync += [self._kind.eq(kind), self._asking.eq(1)]
+        m.next = "PASS"
+
+    def _pass(self, m: Module) -> None:
+        """One tensor a cycle; those of queries once more for every other head of the group."""
+        again = (self._kind == HEADS) & (self._group != 1)
+        with m.If(self._asking):
+            m.d.sync += self._turn.eq(self._turn + 1)
+            with m.If(self._turn == len(self._turns) - 1):
+                m.d.sync += [self._group.eq(self._group - 1), self._turn.eq(len(self._turns) - REPEATED)]
+                with m.If(~again):
+                    m.d.sync += [self._asking.eq(0), self._turn.eq(0)]
+        with m.Else():
+            m.d.sync += self._group.eq(self.derived.group)
+        with m.Switch(Cat(self._kind, self._turn)):
+            for turn, name in enumerate(self._turns):
+                for kind, i in ((ADDRESSES, ADDRESS), (BATCHES, 0), (HEADS, 1)):
+                    if name != "bias":
+                        with m.Case(turn << 2 | kind):
+                            m.d.comb += self.number.eq(field_number(name, i))
 
     def _connect_lengths(self, m: Module) -> None:
         lengths, d = self._lengths, self.descriptor
@@ -138,18 +176,21 @@ class JobWalker(Part):
             m.d.comb += job.listed.eq(d.listed)
 
     def _count(self, m: Module, job) -> None:
-        """Indices of the batch and of the group's first query head, which moves on by one a step."""
+        """Indices of the batch and of the group's first query head."""
         batch, head = Signal.like(job.batch), Signal.like(job.head)
         m.d.comb += [job.batch.eq(batch), job.head.eq(head)]
-        with m.If(self.start):
-            m.d.sync += [batch.eq(0), head.eq(0)]
-        with m.Elif(self._batch_step):
-            m.d.sync += [batch.eq(batch + 1), head.eq(0)]
-        with m.Elif(self._head_step):
-            m.d.sync += head.eq(head + 1)
+        with m.If(self._asking & (self._turn == self._turns.index("q"))):
+            with m.Switch(self._kind):
+                with m.Case(ADDRESSES):
+                    m.d.sync += [batch.eq(0), head.eq(0)]
+                with m.Case(BATCHES):
+                    m.d.sync += [batch.eq(batch + 1), head.eq(0)]
+                with m.Default():
+                    m.d.sync += head.eq(head + 1)
 
     def _offer(self, m: Module) -> None:
         """Job and heads go their own ways; the next are found when both are gone."""
+        d = self.descriptor
         gone = []
         for offer, taken in ((self.job, self._job_taken), (self.heads, self._heads_taken)):
             m.d.comb += offer.valid.eq(~taken)
@@ -157,39 +198,39 @@ class JobWalker(Part):
             m.d.sync += taken.eq(gone[-1])
         with m.If(Cat(gone).all()):
             m.d.sync += [self._job_taken.eq(0), self._heads_taken.eq(0)]
-            m.d.sync += [self.jobs.eq(self.jobs + 1), self._first.eq(1), self._group.eq(self.derived.group)]
-            m.next = "STEP"
-
-    def _step(self, m: Module) -> None:
-        m.d.sync += [self._first.eq(0), self._group.eq(self._group - 1)]
-        with m.If(self._heads != 0):
-            m.d.comb += self._head_step.eq(1)
-            with m.If(self._group == 1):
+            with m.If(self._heads != 1):
                 m.d.sync += self._heads.eq(self._heads - 1)
-                m.next = "OFFER"
-        with m.Elif(self._batches != 0):
-            m.d.comb += self._batch_step.eq(1)
-            m.d.sync += [self._batches.eq(self._batches - 1), self._heads.eq(self.descriptor.kv_heads - 1)]
-            self._begin(m)
-        with m.Else():
-            m.d.sync += self.finished.eq(1)
-            m.next = "IDLE"
+                self._begin(m, HEADS)
+            with m.Elif(self._batches != 1):
+                m.d.sync += [self._heads.eq(d.kv_heads), self._batches.eq(self._batches - 1)]
+                self._begin(m, BATCHES)
+            with m.Else():
+                m.d.sync += self.finished.eq(1)
+                m.next = "IDLE"
 
     def _addresses(self, m: Module) -> None:
-        """Of each tensor the address of the batch, and that of the job."""
-        for name in head_tensors(self._params):
-            tensor = self.bias if name == "bias" else self.descriptor[name]
-            batch = Signal.like(tensor.address, name=f"{name}_batch")
-            now = self.heads.payload[name]
-            # A group of query heads shares one key/value head.
-            moves = self._head_step & (self._first if name in ("k", "v", "bias") else 1)
-            after = Signal.like(batch, name=f"{name}_after")
-            m.d.comb += after.eq(
-                Mux(self._batch_step, batch, now) + Mux(self._batch_step, tensor.batch_stride, tensor.head_stride)
-            )
-            with m.If(self.start):
-                m.d.sync += [batch.eq(tensor.address), now.eq(tensor.address)]
-            with m.Elif(self._batch_step):
-                m.d.sync += [batch.eq(after), now.eq(after)]
-            with m.Elif(moves):
-                m.d.sync += now.eq(after)
+        """Of each tensor the address of the batch, and that of the job, in a cycle behind the question for what is to
+        be added."""
+        bits, depth = self._params.config.address_bits, len(self._turns)
+        turn, there, after = Signal.like(self._turn), Signal(), Signal(bits)
+        m.d.sync += [turn.eq(self._turn), there.eq(self._asking)]
+        ports = []
+        for name, enable in (("batches", self._kind != HEADS), ("jobs", 1)):
+            memory = Memory(shape=unsigned(bits), depth=depth, init=[])
+            m.submodules[name] = memory
+            write, read = memory.write_port(), memory.read_port(domain="comb")
+            m.d.comb += [write.addr.eq(turn), write.data.eq(after), write.en.eq(there & enable), read.addr.eq(turn)]
+            ports.append(read.data)
+        before = Mux(self._kind == HEADS, ports[1], Mux(self._kind == BATCHES, ports[0], 0))
+        m.d.comb += after.eq(before + self._added(turn))
+        for i, name in enumerate(self._turns):
+            with m.If(there & (turn == i)):
+                m.d.sync += self.heads.payload[name].eq(after)
+
+    def _added(self, turn: Signal) -> Value:
+        """The field that was asked for; the bias is not one of the descriptor's tensors."""
+        if not self._params.has_bias:
+            return self.field.value
+        strides = Mux(self._kind == HEADS, self.bias.head_stride, self.bias.batch_stride)
+        bias = Mux(self._kind == ADDRESSES, self.bias.address, strides)
+        return Mux(turn == self._turns.index("bias"), bias, self.field.value)

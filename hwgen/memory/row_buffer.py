@@ -61,18 +61,28 @@ class RowBuffer(Part):
         m.d.sync += [
             used.eq(used + finished - self.freed),
             complete.eq(complete + finished - self.advance),
-            self.row.eq(self.row + self.advance),
         ]
-        start, claimed = Signal(self._row_bits), Signal(range(capacity + 1))
+        claimed, following = Signal(range(capacity + 1)), Signal(self._row_bits, init=1)
+        # The block's first row, and whether that is the oldest unclaimed one.
+        start, at_start = Signal(self._row_bits), Signal(init=1)
+        again = Signal()
+        m.d.comb += again.eq(self.advance & self.block_last & self.keep)
         with m.If(self.advance):
-            m.d.sync += claimed.eq(claimed + 1)
+            m.d.sync += [
+                claimed.eq(claimed + 1),
+                self.row.eq(following),
+                following.eq(following + 1),
+                at_start.eq(self.block_last),
+            ]
             with m.If(self.block_last):
                 m.d.sync += claimed.eq(0)
                 with m.If(self.keep):
-                    m.d.sync += [self.row.eq(start), complete.eq(complete + finished + claimed)]
+                    m.d.sync += [self.row.eq(start), following.eq(start + 1)]
+                    m.d.sync += complete.eq(complete + finished + claimed)
                 with m.Else():
-                    m.d.sync += start.eq(self.row + 1)
-        self._describe(m, head, finished)
+                    m.d.sync += start.eq(following)
+        places = (self.row, following, start)
+        self._describe(m, head, finished, places, at_start, again)
         return m
 
     def _write(self, m: Module, head: Signal, accept: Signal, finished: Signal) -> None:
@@ -91,17 +101,33 @@ class RowBuffer(Part):
             self.write_data.eq(self.input.payload.elements),
         ]
 
-    def _describe(self, m: Module, head: Signal, finished: Signal) -> None:
-        exponent_bits = self._params.input.exponent_bits
-        layout = data.StructLayout({"exponent": exponent_bits, "poisoned": 1})
+    def _describe(self, m: Module, head: Signal, finished: Signal, places, at_start: Signal, again: Signal) -> None:
+        """What goes with the oldest unclaimed row stands in a register; the memory gives what goes with the one behind
+        it, and is a cycle late to know of what was just written."""
+        layout = data.StructLayout({"exponent": self._params.input.exponent_bits, "poisoned": 1})
         m.submodules.facts = facts = Memory(shape=layout, depth=1 << self._row_bits, init=[])
-        write, read = facts.write_port(), facts.read_port(domain="comb")
+        write, read = facts.write_port(), facts.read_port()
+        row, following, start = places
+        now, first, late, come = Signal(layout), Signal(layout), Signal(layout), Signal(layout)
+        was_late = Signal()
+        oldest = Mux(again, start, Mux(self.advance, following, row))
         m.d.comb += [
+            come.exponent.eq(self.input.payload.exponent),
+            come.poisoned.eq(self.input.payload.poisoned),
             write.en.eq(finished),
             write.addr.eq(head),
-            write.data.exponent.eq(self.input.payload.exponent),
-            write.data.poisoned.eq(self.input.payload.poisoned),
-            read.addr.eq(self.row),
-            self.exponent.eq(read.data.exponent),
-            self.poisoned.eq(read.data.poisoned),
+            write.data.eq(come),
+            read.addr.eq(Mux(again, start + 1, Mux(self.advance, following + 1, following))),
+            self.exponent.eq(now.exponent),
+            self.poisoned.eq(now.poisoned),
         ]
+        m.d.sync += [late.eq(come), was_late.eq(finished & (head == read.addr))]
+        with m.If(at_start):
+            m.d.sync += first.eq(now)
+        with m.If(finished & (head == oldest)):
+            m.d.sync += now.eq(come)
+        with m.Elif(again):
+            with m.If(~at_start):
+                m.d.sync += now.eq(first)
+        with m.Elif(self.advance):
+            m.d.sync += now.eq(Mux(was_late, late, read.data))

@@ -12,6 +12,7 @@ from golden.bitexact.numerics import REFERENCE_BITS
 from hwgen.array.feeder import key_address, value_address
 from hwgen.control import block_fork, head_fork
 from hwgen.control.counters import COUNTER_BITS
+from hwgen.control.job_walker import turns
 from hwgen.control.register_map import counter_names
 from hwgen.control.tags import block_layout
 from hwgen.control.tensor_check import FIELDS
@@ -105,6 +106,7 @@ def _control(params: Params) -> Iterator[Bank]:
     yield Bank("control", 3, row_block_layout().size, fetch_fork.DEPTH - 1)
     yield Bank("control", 3 + len(head_fork.WRITTEN), params.config.address_bits, head_fork.DEPTH - 1)
     yield Bank("control", len(head_fork.WRITTEN), QUERY_BITS, head_fork.DEPTH - 1)
+    yield Bank("control", 2, params.config.address_bits, len(turns(params)))
     yield Bank("control", 2, COUNTER_BITS, len(counter_names()))
     # A descriptor once more, by words of 64 bits.
     address_bits, lanes = params.config.address_bits, params.config.bus_bits // 64

@@ -39,10 +39,13 @@ def tiny(**changes: Any) -> Params:
     return Params(Config(**{**CHOICES, **changes}))
 
 
-def run(dut: Any, *testbenches: Testbench, limit: int = 20_000) -> None:
-    """Simulate until all testbenches return. Raises TimeoutError if they take more than `limit` cycles."""
+def run(dut: Any, *testbenches: Testbench, limit: int = 20_000, beside: Testbench | None = None) -> None:
+    """Simulate until all testbenches return, but for one that goes on `beside` them. Raises TimeoutError if they take
+    more than `limit` cycles."""
     simulator = Simulator(dut)
     simulator.add_clock(1e-6)
+    if beside is not None:
+        simulator.add_testbench(beside, background=True)
     for testbench in testbenches:
         simulator.add_testbench(testbench)
     # Time advances by half a cycle, from edge to edge.

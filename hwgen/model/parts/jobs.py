@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from hwgen.control import head_fork, key_lengths
 from hwgen.control.descriptor import KEY_LENGTH_BYTES
+from hwgen.control.job_walker import REPEATED
 from hwgen.model.parts.queue import Bell, Fifo
 from hwgen.model.parts.reading import Client
 from hwgen.model.parts.records import Job, Place, Request, Rows
 from hwgen.params import Params
 
-IDLE, LENGTH, OFFER, STEP = range(4)
+IDLE, LENGTH, OFFER, PASS = range(4)
+
+TURNS = 5
+"""Tensors, to each of which a stride is added in a pass."""
 
 
 class KeyLengths:
@@ -65,21 +69,20 @@ class JobWalker:
     def start(self) -> None:
         """The descriptor is known to be good."""
         self.bell.rung = True
-        self.state = OFFER if self.lengths is None else LENGTH
-        self.offering = self.state == OFFER
+        self.state, self.wait, self.number = PASS, TURNS + 1, -1
         if self.lengths is not None:
             self.lengths.left = len(self.keys)
 
     def tick(self, job_taken: bool) -> None:
         pushed = False
-        if job_taken or self.state == STEP:
+        if job_taken or self.state == PASS:
             self.bell.rung = True
         if self.state == OFFER:
             pushed = self._offer(job_taken)
-        elif self.state == STEP:
+        elif self.state == PASS:
             self.wait -= 1
             if self.wait == 0:
-                self._step()
+                self._passed()
         elif self.state == LENGTH:
             self.bell.rung = True
             if self.lengths is not None and self.lengths.took:
@@ -98,17 +101,18 @@ class JobWalker:
             self.offering = False
         if self.heads_taken and not self.offering:
             self.heads_taken = False
-            self.state = STEP
-            self.wait = self.job.group if (self.number + 1) % self.heads else 1
+            self.state, self.wait = PASS, TURNS + 1
+            if self.number + 1 == self.heads * len(self.keys):
+                self.state, self.wait, self.finished = IDLE, 0, True
+            elif (self.number + 1) % self.heads:
+                # Once more for every other head of the group.
+                self.wait += REPEATED * (self.job.group - 1)
         return pushed
 
-    def _step(self) -> None:
-        if self.number + 1 == self.heads * len(self.keys):
-            self.state, self.finished = IDLE, True
-        else:
-            self.number += 1
-            begins = self.number % self.heads == 0
-            self.state = LENGTH if begins and self.lengths is not None else OFFER
+    def _passed(self) -> None:
+        self.number += 1
+        begins = self.number % self.heads == 0
+        self.state = LENGTH if begins and self.lengths is not None else OFFER
         self.offering = self.state == OFFER
 
     def _fork(self, pushed: bool) -> None:
