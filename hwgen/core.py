@@ -125,7 +125,7 @@ class Core(Part):
             "score_array": self._score,
             "value_array": self._value,
             "output_unit": self._output,
-            "events": self._events,
+            "core_events": self._events,
             "run_state": self._run,
         }
         named |= {f"lane_group_{i}": group for i, group in enumerate(self._groups)}

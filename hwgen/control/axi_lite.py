@@ -60,9 +60,9 @@ class RegisterWrites(Part):
 
 
 class RegisterReads(Part):
-    """One read at a time: `read` is high for a cycle; `data` and `error` are looked at in the next one.
+    """One read at a time: `read` is high for a cycle; `data` and `error` are looked at two cycles later.
 
-    Latency 1 cycle from an address to `read`, 3 to the answer.
+    Latency 1 cycle from an address to `read`, 4 to the answer.
     """
 
     def __init__(self) -> None:
@@ -79,9 +79,9 @@ class RegisterReads(Part):
 
     def elaborate(self, platform):
         m = Module()
-        busy, looking = Signal(), Signal()
+        busy, waiting, looking = Signal(), Signal(), Signal()
         m.d.comb += self.ar.ready.eq(~busy)
-        m.d.sync += [self.read.eq(0), looking.eq(self.read)]
+        m.d.sync += [self.read.eq(0), waiting.eq(self.read), looking.eq(waiting)]
         with m.If(self.ar.valid & self.ar.ready):
             m.d.sync += [busy.eq(1), self.read.eq(1), self.word.eq(self.ar.payload.address[-WORD_ADDRESS_BITS:])]
         with m.If(looking):

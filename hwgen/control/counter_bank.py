@@ -6,9 +6,11 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import bits_for, ceil_log2
 
+from hwgen.control.choice import choose
 from hwgen.control.counters import COUNTER_BITS, CoreEvents, events_layout
 from hwgen.control.register_map import counter_names
 from hwgen.control.traffic import TrafficEvents, traffic_layout, unit
+from hwgen.memory.styles import APART, BLOCK
 from hwgen.params import Params
 from hwgen.part import Part
 
@@ -70,7 +72,8 @@ class CounterBank(Part):
 
     def _turn(self, m: Module, number: Signal, stale: Value, lows: list[Value]) -> None:
         """From a counter's number to its value: read, take the difference of the low bits, add it, write."""
-        m.submodules.memory = memory = Memory(shape=unsigned(COUNTER_BITS), depth=len(lows), init=[])
+        style = APART | BLOCK
+        m.submodules.memory = memory = Memory(shape=unsigned(COUNTER_BITS), depth=len(lows), init=[], attrs=style)
         write, read = memory.write_port(), memory.read_port()
         width = max(map(len, lows))
         void, before, base = Signal(), Signal(COUNTER_BITS), Signal(COUNTER_BITS)
@@ -98,14 +101,6 @@ class CounterBank(Part):
         with m.If(void):
             m.d.sync += before.eq(0)
         m.d.sync += [after.eq(now) for now, after in zip(numbers, numbers[1:], strict=False)]
-
-
-def choose(values: list, number: Value) -> Value:
-    """`values[number]` as a tree: half as large as the comparisons of an `Array`."""
-    if len(values) == 1:
-        return Value.cast(values[0])
-    bit = ceil_log2(len(values)) - 1
-    return Mux(number[bit], choose(values[1 << bit :], number), choose(values[: 1 << bit], number))
 
 
 assert CoreEvents.LATENCY == TrafficEvents.LATENCY == 1

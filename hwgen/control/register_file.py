@@ -1,5 +1,7 @@
 """The registers a host sees, behind AXI4-Lite."""
 
+from itertools import pairwise
+
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import stream
 from amaranth.lib.wiring import In, Out
@@ -13,6 +15,7 @@ from hwgen.control.axi_lite import (
     write_answer_layout,
     write_data_layout,
 )
+from hwgen.control.choice import choose
 from hwgen.control.register_map import (
     COUNTERS_BASE,
     QUEUE_BITS,
@@ -41,8 +44,8 @@ class RegisterFile(Part):
     An address without a register reads as 0, ignores what is written, and answers SLVERR. What the machine sets wins
     over the host's clearing it in the same cycle; a soft reset wins over both.
 
-    Latency 2 cycles from a write, 3 from a read, to its answer; throughput one write every 2 cycles and one read every
-    4. What a write changes is seen by the machine in the cycle of its answer.
+    Latency 2 cycles from a write, 4 from a read, to its answer; throughput one write every 2 cycles and one read every
+    5. What a write changes is seen by the machine in the cycle of its answer.
 
     Members:
     aw, w, b, ar, r: the five channels of AXI4-Lite, each with its signals in the payload
@@ -147,9 +150,13 @@ class RegisterFile(Part):
             for field in register.fields:
                 part = field.part(word)
                 if field.access is Access.READ_WRITE and part:
-                    kept, mask = self._held[register.name, field.name][part[0]], w.mask[part[1]]
-                    with m.If(self._written(register, word)):
-                        m.d.sync += kept.eq((kept & ~mask) | (w.data[part[1]] & mask))
+                    kept, data, mask = self._held[register.name, field.name][part[0]], w.data[part[1]], w.mask[part[1]]
+                    low = part[1].start % 8
+                    # Bytes are enabled as a whole.
+                    bounds = [0, *range(8 - low, len(kept), 8), len(kept)]
+                    for i, j in pairwise(bounds):
+                        with m.If(self._written(register, word) & mask[i]):
+                            m.d.sync += kept[i:j].eq(data[i:j])
                 elif field.access is Access.WRITE_CLEAR:
                     with m.If(self._ones(register.name, field.name)):
                         m.d.sync += self._held[register.name, field.name].eq(0)
@@ -171,23 +178,35 @@ class RegisterFile(Part):
         return shown[register.name, field.name]
 
     def _read(self, m: Module) -> None:
-        """What the host reads: a register in the cycle after `read`, a counter from the snapshot."""
+        """What the host reads: a register as it is in the cycle after `read`, a counter from the snapshot."""
         reads = self._reads
-        word, counter = Signal(WORD_BITS), Signal()
-        m.d.comb += reads.data.eq(Mux(counter, self.counter_data, word))
-        m.d.comb += self.counter_address.eq(reads.word - COUNTERS_BASE // WORD_BYTES)
-        m.d.sync += [word.eq(0), counter.eq(0), reads.error.eq(0)]
+        known = {number: (register, index) for number, register, index in words(self._registers)}
+        first = COUNTERS_BASE // WORD_BYTES
+        assert first & (first - 1) == 0
+        found, word, hit, high, counter = Signal(WORD_BITS), Signal(WORD_BITS), Signal(), Signal(), Signal()
+        m.d.comb += [
+            self.counter_address.eq(reads.word - first),
+            high.eq(reads.word >= first),
+            reads.data.eq(word),
+        ]
         with m.Switch(reads.word):
-            for number, register, index in words(self._registers):
-                with m.Case(number):
-                    if register.address >= COUNTERS_BASE:
-                        m.d.sync += counter.eq(1)
-                        continue
-                    for field in register.fields:
-                        if part := field.part(index):
-                            m.d.sync += word[part[1]].eq(self._value(register, field)[part[0]])
-            with m.Default():
-                m.d.sync += reads.error.eq(1)
+            with m.Case(*known):
+                m.d.comb += hit.eq(1)
+        shown = [self._word(*known[number]) if number in known else Const(0) for number in range(first)]
+        m.d.sync += [
+            counter.eq(high & hit),
+            found.eq(Mux(high, 0, choose(shown, reads.word))),
+            reads.error.eq(~hit),
+            word.eq(Mux(counter, self.counter_data, found)),
+        ]
+
+    def _word(self, register: Register, index: int) -> Value:
+        """What the host reads in one word of a register."""
+        word: list[Value] = []
+        for field in sorted(register.fields, key=lambda field: field.lsb):
+            if part := field.part(index):
+                word += [Const(0, part[1].start - len(Cat(word))), self._value(register, field)[part[0]]]
+        return Cat(word)
 
     def _machine(self, m: Module) -> None:
         """What the host asks of the machine, and what the machine answers. Sets come last: they win."""

@@ -7,6 +7,7 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from hwgen.memory.convert import converted_beat
+from hwgen.memory.styles import APART
 from hwgen.params import Params
 from hwgen.part import Part
 
@@ -105,7 +106,7 @@ class RowBuffer(Part):
         """What goes with the oldest unclaimed row stands in a register; the memory gives what goes with the one behind
         it, and is a cycle late to know of what was just written."""
         layout = data.StructLayout({"exponent": self._params.input.exponent_bits, "poisoned": 1})
-        m.submodules.facts = facts = Memory(shape=layout, depth=1 << self._row_bits, init=[])
+        m.submodules.facts = facts = Memory(shape=layout, depth=1 << self._row_bits, init=[], attrs=APART)
         write, read = facts.write_port(), facts.read_port()
         row, following, start = places
         now, first, late, come = Signal(layout), Signal(layout), Signal(layout), Signal(layout)

@@ -5,7 +5,11 @@ from amaranth.lib import stream
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
+from hwgen.memory.styles import APART, BLOCK
 from hwgen.part import Part
+
+MANY_WORDS = 32
+"""From so many on they are worth block memory."""
 
 
 class WordQueue(Part):
@@ -37,7 +41,8 @@ class WordQueue(Part):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.memory = memory = Memory(shape=unsigned(self._width), depth=self._depth, init=[])
+        style = APART | BLOCK if self._depth >= MANY_WORDS else APART
+        m.submodules.memory = memory = Memory(shape=unsigned(self._width), depth=self._depth, init=[], attrs=style)
         write, read = memory.write_port(), memory.read_port(domain="sync")
         used, head, tail = Signal(range(self._depth + 1)), Signal(range(self._depth)), Signal(range(self._depth))
         # The word that the memory has read, and the one that is offered.

@@ -107,7 +107,7 @@ def test_throughput() -> None:
             taken["r"] += [cycle] * bool(r)
 
     run(dut, play)
-    assert taken == {"b": list(range(2, 40, 2)), "r": list(range(3, 40, 4))}
+    assert taken == {"b": list(range(2, 40, 2)), "r": list(range(4, 40, 5))}
 
 
 PULSES = [
