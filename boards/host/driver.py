@@ -89,6 +89,10 @@ class Accelerator:
         for address, data in image.inputs():
             self._bus.write_memory(address, data)
         seconds = self.submit(*image.ring([pack(placed.descriptor)]), timeout=timeout)
+        return self.finish(placed, seconds)
+
+    def finish(self, placed: Placed, seconds: float) -> Run:
+        """What a descriptor gave that took so long."""
         status = self.read("STATUS")
         saturated, poisoned = (bool(self._part("STATUS", name, status)) for name in ("saturated", "poisoned"))
         return Run(self._outputs(placed), self.counters(), saturated, poisoned, seconds)

@@ -85,7 +85,7 @@ def decode(body: bytes) -> Frame | None:
     while at < len(body):
         if body[at] == ESCAPE:
             at += 1
-            if at == len(body):
+            if at == len(body) or body[at] == ESCAPE:
                 return None
             plain.append(body[at] ^ FLIP)
         else:

@@ -91,7 +91,7 @@ def write_lanes(folder: Path, content: bytes, params: Params, memory_bytes: int)
         for lane in range(size // width):
             part = words[start : start + depth, lane * width : (lane + 1) * width][:, ::-1]
             lines = "\n".join(row.tobytes().hex() for row in np.ascontiguousarray(part))
-            (folder / f"{TOP}.memory.bank{bank}.lane{lane}.hex").write_text(lines + "\n")
+            (folder / f"TOP.{TOP}.memory.bank{bank}.lane{lane}.hex").write_text(lines + "\n")
         start += depth
 
 
