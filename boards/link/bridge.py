@@ -1,10 +1,12 @@
 """Between a serial line and the board's memory and registers. Wiring only."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from amaranth.hdl import Module, Signal, unsigned
+from amaranth.lib import stream
 from amaranth.lib.memory import Memory
-from amaranth.lib.wiring import In, Out, connect
+from amaranth.lib.wiring import In, Member, Out, connect, flipped
 
 from boards.link.executor import Executor
 from boards.link.frame_receiver import BUFFER_BYTES, COUNT_BITS, FrameReceiver
@@ -23,6 +25,9 @@ MEMORY_PORT = {
     "memory_error": In(1),
 }
 """Bytes of memory, one at a time."""
+
+WORLD: dict[str, Member] = MEMORY_PORT | {name: member.flip() for name, member in slave_ports().items()}
+"""What the bridge reaches."""
 
 
 class Buffer(Part):
@@ -46,42 +51,37 @@ class Buffer(Part):
         return m
 
 
-class Bridge(Part):
-    """Frames that come over the line are done and answered; see docs/boards/link.md.
+class Exchange(Part):
+    """Frames that come as bytes are done and answered; see docs/boards/link.md.
 
     Members
     -------
-    rx, tx:   the line
-    received: for a cycle: a byte came
-    garbled:  for a cycle: a byte or a frame was dropped
+    valid, data, broken: bytes of the line, see `FrameReceiver`
+    output:   bytes for it
+    garbled:  for a cycle: a frame was dropped
     memory_*: towards memory, see `Executor`
     s_axi_*:  towards an AXI4-Lite slave
     """
 
-    def __init__(self, memory_bytes: int, clocks_per_bit: int) -> None:
-        self._memory_bytes, self._clocks = memory_bytes, clocks_per_bit
-        lite = {name: member.flip() for name, member in slave_ports().items()}
-        super().__init__(
-            {"rx": In(1), "tx": Out(1, init=1), "received": Out(1), "garbled": Out(1)} | MEMORY_PORT | lite
-        )
+    def __init__(self, memory_bytes: int) -> None:
+        self._memory_bytes = memory_bytes
+        line = {"valid": In(1), "data": In(8), "broken": In(1), "output": Out(stream.Signature(unsigned(8)))}
+        super().__init__(line | {"garbled": Out(1)} | WORLD)
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        listener, speaker = UartReceiver(self._clocks), UartTransmitter(self._clocks)
         receiver, sender, executor = FrameReceiver(), FrameSender(), Executor(self._memory_bytes)
         commands, answers = Buffer(), Buffer()
-        parts = {"uart_receiver": listener, "uart_transmitter": speaker, "receiver": receiver, "sender": sender}
-        parts |= {"executor": executor, "commands": commands, "answers": answers}
-        for name, part in parts.items():
+        parts = {"receiver": receiver, "sender": sender, "executor": executor}
+        for name, part in (parts | {"commands": commands, "answers": answers}).items():
             place(m, name, part)
-        connect(m, sender.output, speaker.input)
+        connect(m, sender.output, flipped(self.output))
         m.d.comb += [
-            listener.rx.eq(self.rx),
-            self.tx.eq(speaker.tx),
-            receiver.valid.eq(listener.valid),
-            receiver.data.eq(listener.data),
-            receiver.broken.eq(listener.broken),
+            receiver.valid.eq(self.valid),
+            receiver.data.eq(self.data),
+            receiver.broken.eq(self.broken),
             receiver.release.eq(executor.release),
+            self.garbled.eq(receiver.garbled),
             commands.store.eq(receiver.store),
             commands.address.eq(receiver.address),
             commands.byte.eq(receiver.byte),
@@ -99,11 +99,48 @@ class Bridge(Part):
             sender.header.eq(executor.answer_header),
             sender.count.eq(executor.answer_count),
             executor.sending.eq(sender.busy),
-            self.received.eq(listener.valid),
-            self.garbled.eq(receiver.garbled | listener.broken),
         ]
-        for name, member in (MEMORY_PORT | slave_ports()).items():
-            outer, inner = getattr(self, name), getattr(executor, name)
-            outward = name in MEMORY_PORT
-            m.d.comb += outer.eq(inner) if (member.flow == Out) == outward else inner.eq(outer)
+        pass_on(m, self, executor, WORLD)
         return m
+
+
+class Bridge(Part):
+    """An exchange of frames behind a serial line.
+
+    Members
+    -------
+    rx, tx:   the line
+    received: for a cycle: a byte came
+    garbled:  for a cycle: a byte or a frame was dropped
+    memory_*, s_axi_*: see `Exchange`
+    """
+
+    def __init__(self, memory_bytes: int, clocks_per_bit: int) -> None:
+        self._memory_bytes, self._clocks = memory_bytes, clocks_per_bit
+        super().__init__({"rx": In(1), "tx": Out(1, init=1), "received": Out(1), "garbled": Out(1)} | WORLD)
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        listener, speaker = UartReceiver(self._clocks), UartTransmitter(self._clocks)
+        exchange = Exchange(self._memory_bytes)
+        for name, part in {"uart_receiver": listener, "uart_transmitter": speaker, "exchange": exchange}.items():
+            place(m, name, part)
+        connect(m, exchange.output, speaker.input)
+        m.d.comb += [
+            listener.rx.eq(self.rx),
+            self.tx.eq(speaker.tx),
+            exchange.valid.eq(listener.valid),
+            exchange.data.eq(listener.data),
+            exchange.broken.eq(listener.broken),
+            self.received.eq(listener.valid),
+            self.garbled.eq(exchange.garbled | listener.broken),
+        ]
+        pass_on(m, self, exchange, WORLD)
+        return m
+
+
+def pass_on(m: Module, outer: Any, inner: Any, members: Mapping[str, Member]) -> None:
+    """Ports of a part that are those of a part inside of it."""
+    for name, member in members.items():
+        ours, its = getattr(outer, name), getattr(inner, name)
+        m.d.comb += ours.eq(its) if member.flow == Out else its.eq(ours)

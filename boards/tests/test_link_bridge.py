@@ -6,12 +6,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from amaranth.hdl import Module
-from amaranth.lib import stream
-from amaranth.lib.wiring import In, connect, flipped
+from amaranth.sim import Simulator
 
 from boards.board import MEMORY_BASE
-from boards.link.bridge import Bridge
+from boards.link.bridge import Exchange
+from boards.link.crc import CYCLES
 from boards.link.protocol import (
     ANSWER,
     BLOCK,
@@ -25,34 +24,16 @@ from boards.link.protocol import (
     decode,
     encode,
 )
-from boards.link.uart import UartReceiver, UartTransmitter
 from hwgen.memory.axi import Response
-from hwgen.part import Part
-from hwgen.tests.bench import gaps, sender
+from hwgen.tests.bench import gaps
 
-CLOCKS = 4
+BYTE_CYCLES = CYCLES + 2
 MEMORY_BYTES = 8192
 NOWHERE = 0x100
 """A register that is not there."""
 
 COUNTING = 0x20
 """A register that counts how often it was read."""
-
-
-class Cable(Part):
-    """The bridge behind a line, at whose other end are bytes."""
-
-    def __init__(self) -> None:
-        self.bridge, self.speaker = Bridge(MEMORY_BYTES, CLOCKS), UartTransmitter(CLOCKS)
-        self.listener = UartReceiver(CLOCKS)
-        super().__init__({"input": In(stream.Signature(8))})
-
-    def elaborate(self, platform: Any) -> Module:
-        m = Module()
-        m.submodules.bridge, m.submodules.speaker, m.submodules.listener = self.bridge, self.speaker, self.listener
-        connect(m, flipped(self.input), self.speaker.input)
-        m.d.comb += [self.bridge.rx.eq(self.speaker.tx), self.listener.rx.eq(self.bridge.tx)]
-        return m
 
 
 class World:
@@ -64,7 +45,7 @@ class World:
         self.done: list[tuple[str, int]] = []
         self._seed = seed
 
-    def register_port(self, bridge: Bridge) -> Any:
+    def register_port(self, bridge: Exchange) -> Any:
         async def serve(ctx: Any) -> None:
             taken: dict[str, int | None] = {"ar": None, "aw": None, "w": None}
             pauses = gaps(self._seed)
@@ -87,7 +68,7 @@ class World:
 
         return serve
 
-    async def _answer(self, ctx: Any, bridge: Bridge, channel: str, answer: tuple[int, int]) -> None:
+    async def _answer(self, ctx: Any, bridge: Exchange, channel: str, answer: tuple[int, int]) -> None:
         if channel == "r":
             ctx.set(bridge.s_axi_rdata, answer[0])
         ctx.set(getattr(bridge, f"s_axi_{channel}resp"), answer[1])
@@ -112,7 +93,7 @@ class World:
         self.registers[address] = value
         return 0, Response.OKAY
 
-    def memory_port(self, bridge: Bridge) -> Any:
+    def memory_port(self, bridge: Exchange) -> Any:
         async def serve(ctx: Any) -> None:
             while True:
                 await ctx.tick()
@@ -134,37 +115,39 @@ class World:
 
 def talk(world: World, *sent: bytes, quiet: int = 300) -> list[Frame | None]:
     """What the bridge answers to the pieces, each sent when nothing has come for `quiet` cycles."""
-    dut, came, waiting = Cable(), bytearray(), [0]
-    idle = [0]
+    dut, came, quiet_for, left = Exchange(MEMORY_BYTES), bytearray(), [0], [len(sent)]
 
     async def listen(ctx: Any) -> None:
-        while waiting[0] <= len(sent):
+        ctx.set(dut.output.ready, 1)
+        while left[0]:
+            if ctx.get(dut.output.valid):
+                came.append(ctx.get(dut.output.payload))
+                quiet_for[0] = 0
+            quiet_for[0] += 1
             await ctx.tick()
-            idle[0] += 1
-            if ctx.get(dut.listener.valid):
-                came.append(ctx.get(dut.listener.data))
-                idle[0] = 0
 
     async def speak(ctx: Any) -> None:
         for piece in sent:
-            await sender(dut.input, piece)(ctx)
-            idle[0] = 0
-            while idle[0] < quiet:
+            for byte in piece:
+                ctx.set(dut.data, byte)
+                ctx.set(dut.valid, 1)
                 await ctx.tick()
-            waiting[0] += 1
-        waiting[0] += 1
+                ctx.set(dut.valid, 0)
+                await ctx.tick().repeat(BYTE_CYCLES - 1)
+            quiet_for[0] = 0
+            while quiet_for[0] < quiet:
+                await ctx.tick()
+            left[0] -= 1
 
     simulate(dut, world, listen, speak)
     return [decode(body) for body in bytes(came).split(bytes((FLAG,))) if body]
 
 
-def simulate(dut: Cable, world: World, *benches: Any) -> None:
+def simulate(dut: Exchange, world: World, *benches: Any) -> None:
     """Registers and memory serve for as long as the benches take."""
-    from amaranth.sim import Simulator
-
     simulator = Simulator(dut)
     simulator.add_clock(1e-6)
-    for serve in (world.register_port(dut.bridge), world.memory_port(dut.bridge)):
+    for serve in (world.register_port(dut), world.memory_port(dut)):
         simulator.add_testbench(serve, background=True)
     for bench in benches:
         simulator.add_testbench(bench)
