@@ -138,9 +138,7 @@ class Accelerator:
                 return
             if time.monotonic() > deadline:
                 self.write("CONTROL", self.flag("CONTROL", "abort"))
-                raise BoardError(
-                    f"the accelerator is not done: descriptor {head} of {number} is still in work; aborted"
-                )
+                raise BoardError(f"the accelerator is not done: {head} of {number} descriptors; aborted")
             time.sleep(pause)
             pause = min(2 * pause, LONGEST_WAIT)
 

@@ -57,7 +57,7 @@ class Link:
     if no board answers, or if it speaks another version.
 
     timeout, attempts: how long an answer may take at first, and how often a frame is sent
-    block:             most bytes of data in a frame; fewer come through a bad line more easily
+    block:             most bytes of data in a frame, a multiple of 4; fewer come through a bad line more easily
     """
 
     def __init__(
@@ -107,18 +107,13 @@ class Link:
 
     def read_registers(self, address: int, count: int) -> list[int]:
         """Consecutive words."""
-        data = self._ask(Command.READ_REGISTERS, address, 4 * count, 4 * count)
-        return list(struct.unpack(f"<{count}I", data))
+        return list(struct.unpack(f"<{count}I", self._read(Command.READ_REGISTERS, address, 4 * count)))
 
     def write_register(self, address: int, value: int) -> None:
         self._ask(Command.WRITE_REGISTERS, address, 4, 0, struct.pack("<I", value))
 
     def read_memory(self, address: int, size: int) -> bytes:
-        parts = []
-        for at in range(0, size, self._block):
-            count = min(self._block, size - at)
-            parts.append(self._ask(Command.READ_MEMORY, address + at, count, count))
-        return b"".join(parts)
+        return self._read(Command.READ_MEMORY, address, size)
 
     def write_memory(self, address: int, data: bytes) -> None:
         for at in range(0, len(data), self._block):
@@ -138,6 +133,11 @@ class Link:
         if version != LINK_VERSION:
             raise LinkError(f"the board on port {self.port!r} speaks version {version}, not {LINK_VERSION}")
         return int(block)
+
+    def _read(self, command: Command, address: int, size: int) -> bytes:
+        """So many bytes, a block at a time."""
+        blocks = [(at, min(self._block, size - at)) for at in range(0, size, self._block)]
+        return b"".join(self._ask(command, address + at, count, count) for at, count in blocks)
 
     def _ask(self, command: Command, address: int, length: int, wanted: int, data: bytes = b"") -> bytes:
         """The data of the answer, `wanted` bytes of them."""

@@ -66,16 +66,23 @@ def test_one_board_many_times(shared: SimulatedBoard) -> None:
             require_equal(device.attention(*arrays, return_lse=True), golden(arrays))
 
 
-@pytest.mark.parametrize("seed", [1, 2])
-@pytest.mark.parametrize("what", ["drop", "flip", "twice", "late"])
-def test_bad_line(what: str, seed: int) -> None:
-    arrays = tensors(seed, length=5, keys=6)
-    with board(Faults(**{what: 0.003 if what != "late" else 0.05}, seed=seed)) as made:
+BAD_LINES = [
+    {"drop": 0.003},
+    {"flip": 0.003},
+    {"twice": 0.003},
+    {"late": 0.05},
+    {"drop": 0.001, "flip": 0.001, "twice": 0.001, "late": 0.01, "seed": 2},
+]
+
+
+@pytest.mark.parametrize("faults", BAD_LINES, ids=str)
+def test_bad_line(faults: dict[str, Any]) -> None:
+    arrays = tensors(5, length=5, keys=6, heads=(2, 1))
+    with board(Faults(**faults)) as made:
         with Board(made.port, CONFIG, **LINE) as device:
             require_equal(device.attention(*arrays, return_lse=True), golden(arrays))
             statistics = device.link.statistics
-    assert what == "late" or statistics.retries > 0
-    assert statistics.frames > 50
+    assert statistics.frames > 20 and (statistics.retries > 0 or "late" in faults)
 
 
 HOST = """
@@ -162,7 +169,7 @@ def placed(arrays: Any) -> Any:
 
 
 def test_faults_are_named(shared: SimulatedBoard) -> None:
-    arrays = tensors(4)
+    arrays = tensors(4, length=3, keys=4, heads=(1, 1))
     image, place = placed(arrays)
     with Link(shared.port) as link:
         accelerator = Accelerator(link, Params(CONFIG))
@@ -178,7 +185,7 @@ def test_faults_are_named(shared: SimulatedBoard) -> None:
                 accelerator.run(image, spoilt)
         # So long that it is still at work when the host looks for the first time.
         with pytest.raises(BoardError, match="is not done: 0 of 1 descriptors; aborted"):
-            accelerator.run(*placed(tensors(length=32, keys=60)), timeout=-1)
+            accelerator.run(*placed(tensors(length=32, keys=60, heads=(2, 1))), timeout=-1)
         outputs = accelerator.run(image, place).outputs
     assert outputs.out.tobytes() == golden(arrays)[0].tobytes()
 
