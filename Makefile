@@ -11,7 +11,7 @@ PIP := $(VENV)/bin/python -m pip --quiet --disable-pip-version-check install
 export XDG_CACHE_HOME ?= $(CURDIR)/.cache
 export MPLCONFIGDIR ?= $(XDG_CACHE_HOME)/matplotlib
 
-.PHONY: help setup test lint demo demo-minilm campaign model-campaign sweep-campaign test-torch test-browser bench results clean distclean
+.PHONY: help setup test lint demo demo-minilm campaign model-campaign sweep-campaign board-test test-torch test-browser bench results clean distclean
 .DEFAULT_GOAL := help
 
 help: ## this table
@@ -57,6 +57,10 @@ model-campaign: setup ## 300 random problems: the model's counters against those
 
 sweep-campaign: setup ## 500 points of a sweep on a Dask cluster, killed and resumed
 	$(VENV)/bin/python -m rtl_tests.sweep_campaign
+
+board-test: setup ## host library and gateware of the boards, on a simulated board
+	@mkdir -p build
+	$(VENV)/bin/python -m pytest --basetemp=build/pytest boards/tests
 
 test-torch: setup ## install PyTorch and test the operator for it
 	@$(PIP) --only-binary :all: "torch>=2.8"
