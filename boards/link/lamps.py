@@ -14,7 +14,7 @@ ALIVE_BITS = 26
 
 
 class Stretch(Part):
-    """`output` is high from a cycle behind `input` on until 2^bits - 1 cycles behind its last one."""
+    """`output` is high from the cycle behind `input` on until 2^bits - 1 cycles behind its last one."""
 
     def __init__(self, bits: int = STRETCH_BITS) -> None:
         self._bits = bits

@@ -19,6 +19,14 @@ HOST_ADDRESS_BITS = 32
 BUS_BITS = (32, 64, 128)
 
 
+def require_bus(params: Params) -> None:
+    """Raises ConfigError if the machine's bus is not one that a board has."""
+    c = params.config
+    if c.address_bits != HOST_ADDRESS_BITS or c.bus_bits not in BUS_BITS:
+        wanted = f"address_bits={HOST_ADDRESS_BITS} and bus_bits one of {', '.join(map(str, BUS_BITS))}"
+        raise ConfigError(f"a board needs {wanted}, not {c.address_bits} and {c.bus_bits}")
+
+
 class BoardTop(Part):
     """Everything but clock generation and pins. Raises ConfigError if the bus is not one that a board has.
 
@@ -31,10 +39,7 @@ class BoardTop(Part):
     """
 
     def __init__(self, params: Params, *, memory_bytes: int, clocks_per_bit: int) -> None:
-        c = params.config
-        if c.address_bits != HOST_ADDRESS_BITS or c.bus_bits not in BUS_BITS:
-            wanted = f"address_bits={HOST_ADDRESS_BITS} and bus_bits one of {', '.join(map(str, BUS_BITS))}"
-            raise ConfigError(f"a board needs {wanted}, not {c.address_bits} and {c.bus_bits}")
+        require_bus(params)
         self._params, self._bytes, self._clocks = params, memory_bytes, clocks_per_bit
         super().__init__({"clk": In(1), "rst": In(1), "uart_rx": In(1), "uart_tx": Out(1, init=1), "leds": Out(4)})
 
