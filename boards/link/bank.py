@@ -32,9 +32,9 @@ def lane_bytes(depth: int) -> int:
 
 
 class Lane(Part):
-    """Memory of `depth` words of a byte or two, a register behind it.
+    """Memory of `depth` words of a byte or two, registers in front of it and behind it.
 
-    Latency 2 cycles; what is written in the cycle of an address is not there yet or is anything.
+    Latency 3 cycles; what is written in the cycle of an address is not there yet or is anything.
 
     Members
     -------
@@ -42,7 +42,7 @@ class Lane(Part):
     write_address, data, strobe:  written, byte by byte
     """
 
-    LATENCY = 2
+    LATENCY = 3
 
     def __init__(self, width: int, depth: int) -> None:
         self._width, self._depth = width, depth
@@ -57,19 +57,23 @@ class Lane(Part):
         m.submodules.memory = memory
         write, read = memory.write_port(granularity=BYTE_BITS), memory.read_port()
         behind = Signal(self._width, reset_less=True)
-        m.d.comb += [write.addr.eq(self.write_address), write.data.eq(self.data), write.en.eq(self.strobe)]
-        m.d.comb += [read.addr.eq(self.address), read.en.eq(1), self.read.eq(behind)]
-        m.d.sync += behind.eq(read.data)
+        address, write_address = Signal.like(self.address), Signal.like(self.write_address)
+        data, strobe = Signal.like(self.data), Signal.like(self.strobe)
+        m.d.sync += [address.eq(self.address), write_address.eq(self.write_address), behind.eq(read.data)]
+        m.d.sync += [data.eq(self.data), strobe.eq(self.strobe)]
+        m.d.comb += [write.addr.eq(write_address), write.data.eq(data), write.en.eq(strobe)]
+        m.d.comb += [read.addr.eq(address), read.en.eq(1), self.read.eq(behind)]
         return m
 
 
 class Bank(Part):
-    """Bus words in lanes, with registers in front of all inputs: the blocks lie far apart on the device.
+    """Bus words in lanes, with registers before and behind those of the lanes: the blocks lie far apart on the device,
+    and nothing of their own cycle is left for the way.
 
-    Latency 3 cycles from an index to its word. A word that is written is read by an index of any later cycle.
+    Latency 5 cycles from an index to its word. A word that is written is read by an index of any later cycle.
     """
 
-    LATENCY = 1 + Lane.LATENCY
+    LATENCY = 1 + Lane.LATENCY + 1
 
     def __init__(self, width: int, depth: int) -> None:
         self._width, self._depth = width, depth
@@ -83,6 +87,8 @@ class Bank(Part):
         width = BYTE_BITS * lane_bytes(self._depth)
         index, write_index = Signal.like(self.index), Signal.like(self.write_index)
         data, strobe = Signal.like(self.data), Signal.like(self.strobe)
+        behind = Signal(self._width, reset_less=True)
+        m.d.comb += self.read.eq(behind)
         pairs = (index, self.index), (write_index, self.write_index), (data, self.data), (strobe, self.strobe)
         m.d.sync += [register.eq(value) for register, value in pairs]
         for number in range(self._width // width):
@@ -94,6 +100,6 @@ class Bank(Part):
                 lane.write_address.eq(write_index),
                 lane.data.eq(data[bits]),
                 lane.strobe.eq(strobe.word_select(number, width // BYTE_BITS)),
-                self.read[bits].eq(lane.read),
             ]
+            m.d.sync += behind[bits].eq(lane.read)
         return m

@@ -31,7 +31,8 @@ WORLD: dict[str, Member] = MEMORY_PORT | {name: member.flip() for name, member i
 
 
 class Buffer(Part):
-    """Bytes of a frame: written, and read with two registers behind the memory."""
+    """Bytes of a frame. Latency 3 cycles from an address to its byte: two registers behind the memory, the first of which
+    lies beside it."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -44,10 +45,10 @@ class Buffer(Part):
         memory = Memory(shape=unsigned(8), depth=BUFFER_BYTES, init=[], attrs={"no_rw_check": 1})
         m.submodules.memory = memory
         write, read = memory.write_port(), memory.read_port()
-        behind = Signal(8, reset_less=True)
+        beside, behind = Signal(8, reset_less=True), Signal(8, reset_less=True)
         m.d.comb += [write.en.eq(self.store), write.addr.eq(self.address), write.data.eq(self.byte)]
         m.d.comb += [read.en.eq(1), read.addr.eq(self.read_address), self.read.eq(behind)]
-        m.d.sync += behind.eq(read.data)
+        m.d.sync += [beside.eq(read.data), behind.eq(beside)]
         return m
 
 

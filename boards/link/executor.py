@@ -16,7 +16,7 @@ from hwgen.part import Part
 
 HEADER_BITS = 8 * HEADER.size
 FETCH_CYCLES = 3
-"""From an address of the command's buffer to its byte, which has two registers behind it."""
+"""From an address of the command's buffer to its byte."""
 
 
 class Executor(Part):
@@ -28,7 +28,7 @@ class Executor(Part):
     Members
     -------
     full, header, count, release:     a frame, see `FrameReceiver`
-    data_address, data:               the buffer of its data; a byte comes 2 cycles behind its address
+    data_address, data:               the buffer of its data; a byte comes 3 cycles behind its address
     store, answer_address, answer:    the buffer of the answer's data, to be written
     send, answer_header, answer_count, sending: the answer, see `FrameSender`
     memory_start, memory_write, memory_address, memory_data: access to a byte of memory

@@ -12,7 +12,7 @@ from boards.link.protocol import CRC, ESCAPE, FLAG, FLIP, HEADER
 from hwgen.part import Part, place
 
 FETCH_CYCLES = CYCLES + 2
-"""From an address to the byte that is sent: the buffer has two registers behind it, the CRC takes longer."""
+"""From an address to the byte that is sent: the CRC takes longer than the buffer."""
 
 
 class FrameSender(Part):
@@ -24,7 +24,7 @@ class FrameSender(Part):
     -------
     start:         send; header and count must stay until `busy` falls
     header, count: what comes first, and how many bytes of data follow
-    address, byte: of the buffer; the byte may come 2 cycles later
+    address, byte: of the buffer; the byte may come 3 cycles later
     output:        bytes for the line
     busy:          from the cycle behind `start` until the last byte was taken
     """

@@ -144,11 +144,11 @@ def test_sent_as_software_sends_them(pressure: int | None) -> None:
             ctx.set(dut.start, 1)
             await ctx.tick()
             ctx.set(dut.start, 0)
-            addresses = [0, 0]
+            addresses = [0, 0, 0]
             while ctx.get(dut.busy):
-                # Two registers behind the buffer.
-                addresses = [ctx.get(dut.address), addresses[0]]
-                at = addresses[1]
+                # Three cycles from an address to its byte.
+                addresses = [ctx.get(dut.address), *addresses[:2]]
+                at = addresses[2]
                 ctx.set(dut.byte, frame.data[at] if at < len(frame.data) else 0)
                 await ctx.tick()
 
