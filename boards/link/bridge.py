@@ -31,8 +31,8 @@ WORLD: dict[str, Member] = MEMORY_PORT | {name: member.flip() for name, member i
 
 
 class Buffer(Part):
-    """Bytes of a frame. Latency 3 cycles from an address to its byte: two registers behind the memory, the first of which
-    lies beside it."""
+    """Bytes of a frame. Latency 3 cycles from an address to its byte: two registers behind the memory, the first of
+    which lies beside it."""
 
     def __init__(self) -> None:
         super().__init__(
