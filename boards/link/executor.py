@@ -69,10 +69,11 @@ class Executor(Part):
         none = Signal()
         m.d.sync += [self.store.eq(0), self.answer_address.eq(self._index), none.eq(self._left == 0)]
         outside, offers = self._offer(m)
+        told = self._tell(m)
         with m.FSM():
             self._begin(m)
             self._loop(m, none)
-            self._bytes_of_identity(m)
+            self._bytes_of_identity(m, told)
             self._access(m, "READ", outside, [offers["ar"]], "r", "STORE")
             self._access(m, "WRITE", outside, [offers["aw"], offers["w"]], "b", "ADVANCE")
             self._finish(m)
@@ -180,15 +181,22 @@ class Executor(Part):
         with m.If(error):
             m.d.sync += self._reply.eq(Status.BUS)
 
-    def _bytes_of_identity(self, m: Module) -> None:
-        told = IDENTITY.pack(LINK_MAGIC, LINK_VERSION, BLOCK, MEMORY_BASE, self._memory_bytes)
+    def _tell(self, m: Module) -> Signal:
+        """The byte of the identity that the index names, a cycle later."""
+        told, byte = IDENTITY.pack(LINK_MAGIC, LINK_VERSION, BLOCK, MEMORY_BASE, self._memory_bytes), Signal(8)
+        with m.Switch(self._index[: ceil_log2(len(told))]):
+            for number, value in enumerate(told):
+                with m.Case(number):
+                    m.d.sync += byte.eq(value)
+        return byte
+
+    def _bytes_of_identity(self, m: Module, byte: Signal) -> None:
         with m.State("IDENTITY"):
-            with m.Switch(self._index[: ceil_log2(len(told))]):
-                for number, byte in enumerate(told):
-                    with m.Case(number):
-                        m.d.sync += self.answer.eq(byte)
-            m.d.sync += [self.store.eq(1), self._index.eq(self._index + 1)]
-            with m.If(self._index == len(told) - 1):
+            m.next = "TELL"
+        with m.State("TELL"):
+            m.d.sync += [self.store.eq(1), self.answer.eq(byte), self._index.eq(self._index + 1)]
+            m.next = "IDENTITY"
+            with m.If(self._index == IDENTITY.size - 1):
                 m.next = "SEND"
 
     def _offer(self, m: Module) -> tuple[Signal, dict[str, Signal]]:
