@@ -2,6 +2,7 @@
 
 * Registers around a multiplier move into MULT18X18D, which has one behind each factor, one within and one in front of
   the product: yosys only uses the bare multiplier, and a route from there to a register costs what it saves.
+* Registers behind a block of memory move into it: it takes 5.8 ns from its clock to its data without one.
 * A function of up to three signals that only an adder's operand needs moves into the carry cell: CCU2C has a LUT4 in
   front of each bit of its adder, of which yosys uses two inputs. A multiplexer in front of an adder then costs nothing.
 """
@@ -12,7 +13,7 @@ from itertools import permutations
 
 from boards.flow.netlist import Bit, Module, Netlist
 
-FACTOR_BITS, PRODUCT_BITS = 18, 36
+FACTOR_BITS, PRODUCT_BITS, WORD_BITS = 18, 36, 18
 ADD_INIT = "1001011010101010"
 """How yosys sets a carry cell that adds: with C = 0 and D = 1 the sum's LUT is A ^ B, and the carry's is A."""
 
@@ -23,10 +24,12 @@ GENERATE = 0xA
 
 def pack(netlist: Netlist) -> dict[str, int]:
     """Pack all modules in place; gives how many multiplier registers and LUTs went, counting each module once."""
-    packed = {"multiplier_registers": 0, "carry_luts": 0}
+    packed = {"multiplier_registers": 0, "memory_registers": 0, "carry_luts": 0}
     for module in netlist.modules.values():
         for name in module.of_type("MULT18X18D"):
             packed["multiplier_registers"] += _pack_multiplier(module, name)
+        for name in module.of_type("DP16KD"):
+            packed["memory_registers"] += _pack_memory(module, name)
         for name in module.of_type("CCU2C"):
             for half in (0, 1):
                 packed["carry_luts"] += _pack_carry(module, name, half)
@@ -55,6 +58,25 @@ def _pack_multiplier(module: Module, name: str) -> int:
         cell["connections"][port] = [bit]
         cell["port_directions"][port] = "input"
     return len(stages)
+
+
+def _pack_memory(module: Module, name: str) -> int:
+    """The register behind the read port, if nobody else sees what it takes. Words of 36 bits leave through both ports,
+    and stay as they are."""
+    cell = module.cells[name]
+    if int(cell["parameters"]["DATA_WIDTH_B"], 2) > WORD_BITS or cell["connections"]["RSTB"] != ["0"]:
+        return 0
+    behind = _registers_behind(module, [cell["connections"].get(f"DOB{i}", ["x"])[0] for i in range(WORD_BITS)])
+    clock = cell["connections"]["CLKB"]
+    if behind is None or any(module.cells[ff]["connections"]["CLK"] != clock for ff in behind if ff):
+        return 0
+    for i, ff in enumerate(behind):
+        if ff:
+            cell["connections"][f"DOB{i}"] = module.cells.pop(ff)["connections"]["Q"]
+    cell["parameters"]["REGMODE_B"] = "OUTREG"
+    cell["connections"]["OCEB"] = ["1"]
+    cell["port_directions"]["OCEB"] = "input"
+    return 1
 
 
 def _plain_register(module: Module, name: str) -> bool:
@@ -86,8 +108,8 @@ def _registers_before(module: Module, bits: list[Bit]) -> list[str] | None:
 
 
 def _registers_behind(module: Module, bits: list[Bit]) -> list[str] | None:
-    """The flip-flops that take a product and that alone take it, "" where nobody takes a bit; None if there are others
-    who do."""
+    """The flip-flops that take a word and that alone take it, "" where nobody takes a bit; None if there are others who
+    do."""
     found = []
     for bit in bits:
         users = module.users.get(bit, []) if isinstance(bit, int) else []

@@ -159,12 +159,18 @@ class SystemResult:
 
 
 def build_system(
-    params: Params, *, memory_bits: int = 20, waves: bool = False, fast: bool | None = None
+    params: Params,
+    *,
+    memory_bits: int = 20,
+    waves: bool = False,
+    fast: bool | None = None,
+    netlist: Sequence[Path] = (),
 ) -> SystemBuild:
     """The simulator for an accelerator with 2^memory_bits bytes of memory, built unless it is in the cache.
 
     `fast`: compile for speed rather than for a short build; by default so unless the environment variable SHORT_BUILDS
-    is set. Raises ConfigError, MissingTool or SimulationError.
+    is set. `netlist`: files in which the accelerator is written down otherwise than the generator does, for instance
+    behind synthesis. Raises ConfigError, MissingTool or SimulationError.
     """
     from hwgen.accelerator import Accelerator
 
@@ -172,14 +178,18 @@ def build_system(
         fast = not os.environ.get(SHORT_BUILDS)
 
     def sources(folder: Path) -> list[Path]:
-        (folder / "hwgen_accelerator.v").write_text(to_verilog(Accelerator(params), "hwgen_accelerator"))
+        machine = [Path(shutil.copy(path, folder)) for path in netlist]
+        if not machine:
+            machine = [folder / "hwgen_accelerator.v"]
+            machine[0].write_text(to_verilog(Accelerator(params), "hwgen_accelerator"))
         ours = [HERE / f"{name}.sv" for name in ("axi_memory", "axi_checker", "stretch_log", TOP)]
-        return [folder / "hwgen_accelerator.v", *ours]
+        return [*machine, *ours]
 
     c = params.config
     parameters = {"ADDRESS": c.address_bits, "BUS": c.bus_bits, "OUTSTANDING": c.outstanding}
     parameters["WORDS"] = memory_bits - ceil_log2(params.bus_bytes)
-    key = content_key(TOP, c.hash(), memory_bits, waves, make_arguments(fast))
+    texts = [path.read_text() for path in netlist]
+    key = content_key(TOP, c.hash(), memory_bits, waves, make_arguments(fast), *texts)
     recipe = Recipe(TOP, _control(params), parameters, waves, fast)
     return SystemBuild(cached_build(key, sources, recipe), params, memory_bits)
 
