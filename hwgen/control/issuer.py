@@ -10,7 +10,7 @@ from hwgen.array.feeder import key_address
 from hwgen.control.causes import BUSY, CAUSE_BITS, Cause
 from hwgen.control.job import geometry_layout
 from hwgen.control.tags import block_layout, score_tag_layout
-from hwgen.params import EDGE_BITS, Params
+from hwgen.params import EDGE_BITS, GROUP_BITS, Params
 from hwgen.part import Part
 from hwgen.timing import hazard_distance, key_rows, row_bits
 
@@ -268,75 +268,97 @@ class Issuer(VisitIssuer):
 
     def _prepare(self, m: Module) -> None:
         p = self._params
-        # The first slot that is shown the current key; the slot is not shown the next one.
-        self._low, self._leaves = Signal(p.slot_bits), Signal()
+        self._low = Signal(p.slot_bits)  # the first slot that is shown the current key
         self._edge = Signal(signed(EDGE_BITS))
         # Columns of the current slot that the next key will not be shown to; all of them if the slot leaves.
         self._next_edge = Signal(signed(EDGE_BITS))
         # Whether a slot visited with this key stays for the next one, which is the first, and its edge then.
         self._staying, self._next_low, self._low_edge = Signal(), Signal(p.slot_bits), Signal(signed(EDGE_BITS))
+        # Compared a visit ahead: whether there is a key, the current one is the first or the last one, its edge hides a
+        # column, and the current slot leaves behind it.
+        self._some, self._first_key, self._last_key, self._hides, self._leaves = (Signal() for _ in range(5))
+        self._left = Signal.like(self._block.keys)
+        self._less = Signal(signed(GROUP_BITS + 1))
+        self._following = self._follow(m)
+
+    def _follow(self, m: Module):
+        """Of the next key its first slot and that slot's edge; of the next visit its next edge, and that less a slot's
+        columns. None of it depends on whether a visit starts or ends."""
+        cols = self._params.config.cols
+        low, edge = Signal.like(self._low), Signal.like(self._edge)
+        before, after, beyond = Signal.like(edge), Signal.like(edge), Signal(signed(EDGE_BITS + 1))
+        m.d.comb += [
+            # The first slot that stays for the next key was met before, or is this one.
+            low.eq(Mux(self._staying, self._next_low, self._slot)),
+            edge.eq(Mux(self._staying, self._low_edge, self._next_edge)),
+            before.eq(Mux(self._last_slot, edge, self._next_edge)),
+            after.eq(before + Mux(self._last_slot, self._block.group, Const(-cols, signed(GROUP_BITS + 1)))),
+            beyond.eq(before + Mux(self._last_slot, self._less, Const(-2 * cols, signed(GROUP_BITS + 1)))),
+        ]
+        return low, edge, after, beyond
 
     def _describe(self, m: Module, skip: Signal, width: Signal) -> dict:
         p, block = self._params, self._block
-        last_key, at_edge = Signal(), Signal()
         last_slot = self._last_slot
         m.d.comb += [
-            last_key.eq(self._key + 1 == block.keys),
             last_slot.eq(self._slot == block.slots),
-            at_edge.eq(block.causal & (self._slot == self._low)),
-            skip.eq(Mux(at_edge & (self._edge > 0), self._edge[: p.count_bits], 0)),
+            skip.eq(Mux(self._hides & (self._slot == self._low), self._edge[: p.count_bits], 0)),
             width.eq(Mux(last_slot, block.width, p.config.cols)),
-            self._leaves.eq(block.causal & (self._next_edge >= p.config.cols)),
         ]
         return {
-            "first": self._key == 0,
-            "last": last_key | self._leaves,
-            "block_last": last_key & last_slot,
+            "first": self._first_key,
+            "last": self._last_key | self._leaves,
+            "block_last": self._last_key & last_slot,
             "key_last": last_slot & ~block.keep,
         }
 
     def _shows(self):
-        return self._block.keys != 0
+        return self._some
 
     def _shows_nothing(self):
-        return self._block.keys == 0
+        return ~self._some
 
     def _keep(self):
         return self._block.keep
 
     def _begin_block(self, m: Module, payload) -> None:
         """At the first key, the first slot that sees any."""
+        less = payload.group - self._params.config.cols
         m.d.sync += [
             self._key.eq(0),
+            self._left.eq(payload.keys),
+            self._some.eq(payload.keys != 0),
+            self._first_key.eq(1),
+            self._last_key.eq(payload.keys == 1),
             self._slot.eq(payload.void_slots),
             self._low.eq(payload.void_slots),
             self._edge.eq(payload.edge),
+            self._hides.eq(payload.causal & (payload.edge > 0)),
             self._next_edge.eq(payload.edge + payload.group),
+            self._less.eq(less),
+            self._leaves.eq(payload.causal & (payload.edge + less >= 0)),
             self._staying.eq(0),
         ]
 
     def _next_visit(self, m: Module) -> None:
         """The next slot of this key, or the first one that sees the next key."""
-        cols = self._params.config.cols
-        low, edge = Signal.like(self._low), Signal.like(self._edge)
-        # The first slot that stays for the next key was met before, or is this one.
-        m.d.comb += [
-            low.eq(Mux(self._staying, self._next_low, self._slot)),
-            edge.eq(Mux(self._staying, self._low_edge, self._next_edge)),
-        ]
+        low, edge, after, beyond = self._following
+        m.d.sync += [self._next_edge.eq(after), self._leaves.eq(self._block.causal & (beyond >= 0))]
         with m.If(self._last_slot):
             m.d.sync += [
                 self._key.eq(self._key + 1),
+                self._left.eq(self._left - 1),
+                self._first_key.eq(0),
+                self._last_key.eq(self._left == 2),
                 self._low.eq(low),
                 self._slot.eq(low),
                 self._edge.eq(edge),
-                self._next_edge.eq(edge + self._block.group),
+                self._hides.eq(self._block.causal & (edge > 0)),
                 self._staying.eq(0),
             ]
         with m.Else():
             m.d.sync += [
                 self._slot.eq(self._slot + 1),
-                self._next_edge.eq(self._next_edge - cols),
                 self._staying.eq(~self._leaves),
                 self._next_low.eq(low),
                 self._low_edge.eq(edge),
