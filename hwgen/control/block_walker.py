@@ -1,12 +1,12 @@
 """Cuts a job into blocks of queries."""
 
-from amaranth.hdl import Module, Mux, Signal, signed
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed
 from amaranth.lib import stream
 from amaranth.lib.wiring import In, Out
 
 from hwgen.control.job import batch_head, job_layout, listed
 from hwgen.control.tags import block_layout
-from hwgen.params import EDGE_BITS, GROUP_BITS, LENGTH_BITS, QUERY_BITS, Params
+from hwgen.params import GROUP_BITS, LENGTH_BITS, QUERY_BITS, Params
 from hwgen.part import Part
 from hwgen.timing import resident_rows
 
@@ -34,9 +34,17 @@ class BlockWalker(Part):
         m = Module()
         self._job = job = Signal(job_layout(self._params))
         block = self.block.payload
-        # Queries up to the block's end: `positions` times the group, and `part` more.
-        self._left, self._end = Signal(QUERY_BITS), Signal(QUERY_BITS)
-        self._positions, self._part = Signal(QUERY_BITS), Signal(GROUP_BITS + 8)
+        # Queries that are left, and that will be behind this block, which is the last one.
+        self._left, self._rest, self._final = Signal(QUERY_BITS), Signal(QUERY_BITS), Signal()
+        # Queries up to the block's end: so many positions times the group, and `part` more; the positions and the
+        # offset, which is what they see if there is no part.
+        self._end, self._part = Signal(QUERY_BITS), Signal(GROUP_BITS + 8)
+        self._sight = Signal(signed(QUERY_BITS + 2))
+        self._resident, size = Signal(), self._params.block
+        m.d.sync += [
+            self._rest.eq(self._left - block.queries),
+            self._resident.eq(job.keys <= resident_rows(self._params)),
+        ]
         self._slot_left = Signal.like(block.queries)
         self._brought = Signal(LENGTH_BITS)
         with m.FSM() as fsm:
@@ -46,9 +54,10 @@ class BlockWalker(Part):
                 m.d.sync += [
                     job.eq(self.job.payload),
                     self._left.eq(self.job.payload.queries),
+                    self._final.eq(self.job.payload.queries <= size),
                     block.first_query.eq(0),
                     self._end.eq(0),
-                    self._positions.eq(0),
+                    self._sight.eq(self.job.payload.offset),
                     self._part.eq(0),
                     self._brought.eq(0),
                 ]
@@ -65,7 +74,7 @@ class BlockWalker(Part):
             if not self._params.segmented:
                 with m.State("DIVIDE"):
                     with m.If(self._part >= job.group):
-                        m.d.sync += [self._part.eq(self._part - job.group), self._positions.eq(self._positions + 1)]
+                        m.d.sync += [self._part.eq(self._part - job.group), self._sight.eq(self._sight + 1)]
                     with m.Else():
                         m.next = "KEYS"
                 with m.State("KEYS"):
@@ -79,7 +88,8 @@ class BlockWalker(Part):
                 m.d.comb += self.block.valid.eq(1)
                 with m.If(self.block.ready):
                     m.d.sync += [
-                        self._left.eq(self._left - block.queries),
+                        self._left.eq(self._rest),
+                        self._final.eq(self._rest <= size),
                         self._brought.eq(block.keys),
                         block.first_query.eq(self._end),
                     ]
@@ -90,13 +100,11 @@ class BlockWalker(Part):
 
     def _start(self, m: Module) -> None:
         """Queries of the block; what slot 0 may not see."""
-        size = self._params.block
         job, block = self._job, self.block.payload
-        queries = Signal.like(block.queries)
-        m.d.comb += queries.eq(Mux(self._left > size, size, self._left))
+        queries = Mux(self._final, self._left[: len(block.queries)], self._params.block)
         m.d.sync += [
             block.queries.eq(queries),
-            block.job_last.eq(self._left <= size),
+            block.job_last.eq(self._final),
             block.causal.eq(job.causal),
             block.edge.eq(job.edge - block.first_query),
             block.group.eq(job.group),
@@ -112,28 +120,30 @@ class BlockWalker(Part):
         else:
             m.d.sync += block.void_slots.eq(0)
             with m.If(job.group == 1):
-                m.d.sync += [self._positions.eq(self._end + queries), self._part.eq(0)]
+                m.d.sync += [self._sight.eq(self._sight + queries), self._part.eq(0)]
         for name in (*batch_head(self._params), *listed(self._params)):
             m.d.sync += block[name].eq(job[name])
 
     def _bound(self, m: Module) -> None:
         """Keys that the block's last query sees: no other sees more."""
         job, block = self._job, self.block.payload
-        bound = Signal(signed(EDGE_BITS))
-        m.d.comb += bound.eq(self._positions + (self._part != 0) + job.offset)
-        m.d.sync += block.keys.eq(Mux(~job.causal | (bound > job.keys), job.keys, Mux(bound < 0, 0, bound)))
+        part = self._part != 0
+        # The bound is `sight + part`; half a key more than the sight is as good to compare.
+        all_keys = ~job.causal | (Cat(part, self._sight).as_signed() > Cat(Const(0, 1), job.keys))
+        bound = Mux(self._sight < 0, 0, self._sight + part)
+        m.d.sync += block.keys.eq(Mux(all_keys, job.keys, bound))
 
     def _count(self, m: Module) -> None:
         """Slots in use, and leading slots whose last query may not even see key 0; one each a cycle."""
         cols = self._params.config.cols
         block = self.block.payload
-        more_slots, more_void = Signal(), Signal()
-        m.d.comb += more_slots.eq(self._slot_left > cols)
+        more_slots = self._slot_left > cols
+        more_void = Const(0, 1)
         with m.If(more_slots):
             m.d.sync += [block.slots.eq(block.slots + 1), self._slot_left.eq(self._slot_left - cols)]
         if not self._params.segmented:
             void_room = block.void_slots != self._params.config.slots
-            m.d.comb += more_void.eq(block.causal & (block.edge >= cols) & void_room)
+            more_void = block.causal & (block.edge >= cols) & void_room
             with m.If(more_void):
                 m.d.sync += [block.void_slots.eq(block.void_slots + 1), block.edge.eq(block.edge - cols)]
         with m.If(~more_slots & ~more_void):
@@ -143,10 +153,8 @@ class BlockWalker(Part):
     def _rows(self, m: Module) -> None:
         """Key and value rows to bring: those of a head that fits the buffers come once."""
         block = self.block.payload
-        resident = Signal()
-        m.d.comb += resident.eq(self._job.keys <= resident_rows(self._params))
         m.d.sync += [
-            block.rewind.eq(~resident),
-            block.keep.eq(resident & ~block.job_last),
-            block.fresh.eq(Mux(resident, block.keys - self._brought, block.keys)),
+            block.rewind.eq(~self._resident),
+            block.keep.eq(self._resident & ~block.job_last),
+            block.fresh.eq(block.keys - Mux(self._resident, self._brought, 0)),
         ]

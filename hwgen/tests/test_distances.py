@@ -7,13 +7,15 @@ from typing import Any
 import numpy as np
 import pytest
 from amaranth.hdl import Value
+from amaranth.lib import data
 
 from golden.formats import encode
 from hwgen.control.causes import BUSY, Cause
-from hwgen.control.counters import counters_layout
+from hwgen.control.counters import CORE_COUNTERS, COUNTER_BITS, counters_layout, events_layout
 from hwgen.control.job import geometry
 from hwgen.core import Core
 from hwgen.params import Params
+from hwgen.sim.files import unpack
 from hwgen.tests.bench import run, sender, tiny
 from hwgen.tests.jobs import Fields, blocks, job
 from hwgen.tests.pairs import PROGRAMS
@@ -43,7 +45,7 @@ class Machine:
         self.latency = value_latency(params) - (params.folds_e - self.folds_e)
         self.log: list[tuple[int, int, int, int]] = []
         self.poisoned_rows = 0
-        self.counters: Any = None
+        self.counts = dict.fromkeys(CORE_COUNTERS, 0)
         self.queries = np.random.default_rng(1).normal(size=(work["queries"], head[0]))
 
     def beats(self, values: Any, rows: int) -> list[dict[str, Any]]:
@@ -75,7 +77,13 @@ class Machine:
             started = started or bool(busy)
             rest -= started and not busy
             await ctx.tick()
-        self.counters = counters_layout().from_bits(ctx.get(Value.cast(dut.counters)))
+            # What this cycle adds is told in the next one.
+            events = unpack(events_layout(self.params), ctx.get(Value.cast(dut.events)))
+            self.counts = {name: total + events[name] for name, total in self.counts.items()}
+
+    @property
+    def counters(self) -> Any:
+        return data.Const(counters_layout(), sum(n << COUNTER_BITS * i for i, n in enumerate(self.counts.values())))
 
     def run(self) -> None:
         c, dut, rng = self.params.config, self.dut, np.random.default_rng(2)
