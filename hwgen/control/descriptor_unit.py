@@ -25,9 +25,9 @@ class DescriptorUnit(Part):
     """`(code, offset) = descriptor_rules.check(descriptor)`.
 
     First every field is looked at, all at once; if they are fine, head groups are and beside them tensors, one after
-    the other. `done` comes behind the last word by 5 cycles and the longer of these checks: 61 cycles with one batch,
-    one head and L = S = 1024, never more than 310. Of several findings the first is searched a cycle each: up to 45
-    cycles if it is a field's, 320 if not.
+    the other. `done` comes behind the last word by 5 cycles and the longer of these checks: 69 cycles with one batch,
+    one head and L = S = 1024, never more than 330. Of several findings the first is searched a cycle each: up to 45
+    cycles if it is a field's, 340 if not.
 
     Members: start (take a descriptor, whatever the unit was doing); words; done (a pulse, once a start); code (Fault,
     NONE if all is well) and offset (the byte of the field), which hold from `done` until the next start, and so do, if

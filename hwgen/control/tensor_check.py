@@ -40,9 +40,9 @@ class TensorCheck(Part):
     overflow: `address + reach` does not fit the address, or a field in use is beyond. overlap, of tensors that are
     written: some stride is not larger than the reach of the dimensions before it.
 
-    Each round looks at the strides that are left, one a cycle, and multiplies the smallest, a bit a cycle; the last one
-    adds the address. Busy for `3 + n (n + 1) / 2 + bits of all (count - 1)` cycles a tensor with n dimensions larger
-    than 1, behind `start`. LSE takes none if it is not written.
+    Each round looks at the strides that are left, one a cycle and one more, and multiplies the smallest, a bit a cycle;
+    the last one adds the address. Busy for `4 + n (n + 3) / 2 + bits of all (count - 1)` cycles a tensor with n
+    dimensions larger than 1, behind `start`. LSE takes none if it is not written.
 
     Members: start; batches, query_heads, kv_heads, queries, keys (counts, not 0), row_bytes_e, row_bytes_f, row_bytes_o
     (not 0) and write_lse, all held while busy; number (of a 64-bit word in the descriptor); field (that word, a cycle
@@ -77,8 +77,8 @@ class TensorCheck(Part):
         # The tensor at hand, one-hot; whether its queries or its keys are rows; its dimensions larger than 1.
         self._tensor = Signal(len(TENSORS))
         self._of_keys, self._used = Signal(), Signal(ADDRESS)
-        # The dimension with the smallest stride of this round so far, and the one whose field is there: one-hot.
-        self._chosen, self._seen = Signal(ADDRESS + 1), Signal(ADDRESS + 1)
+        # One-hot: the dimension with the smallest stride of this round so far, whose field is asked for, whose is there.
+        self._chosen, self._asked, self._seen = (Signal(ADDRESS + 1) for _ in range(3))
         self._reach, self._step, self._factor = Signal(bits), Signal(bits), Signal(LENGTH_BITS)
         self._beginning, self._looking, self._adding = Signal(), Signal(), Signal()
         self._fresh, self._ends = Signal(), Signal()
@@ -92,30 +92,32 @@ class TensorCheck(Part):
             of_keys.eq(Cat(n > 1 for n in (self.batches, self.kv_heads, self.keys))),
         ]
         m.d.comb += self._used.eq(Mux(self._of_keys, of_keys, of_queries))
-        ahead = self._rounds(m)
-        self._states(m, ahead)
+        self._rounds(m)
+        self._states(m)
         self._look(m)
         self._add(m)
         return m
 
-    def _states(self, m: Module, ahead: Signal) -> None:
+    def _states(self, m: Module) -> None:
         """Begin with a tensor, look at its fields, add the product, in turn."""
         last = self._tensor[-1] | (self._tensor[-2] & ~self.write_lse)
-        m.d.sync += [self._beginning.eq(0), self._fresh.eq(self._beginning | self._ends)]
+        there = self._seen.any()
+        m.d.sync += [self._beginning.eq(0), self._fresh.eq(self._beginning | self._ends | (self._fresh & ~there))]
         with m.If(self._beginning):
             m.d.sync += self._looking.eq(1)
-        with m.If(self._looking & (ahead == 0)):
+        with m.If(there & ~self._asked.any()):
             m.d.sync += [self._looking.eq(0), self._adding.eq(1)]
         with m.If(self._ends):
             m.d.sync += [self._adding.eq(0), self._looking.eq(~self._chosen[ADDRESS])]
             with m.If(self._chosen[ADDRESS]):
                 m.d.sync += [self._tensor.eq(self._tensor << 1), self._beginning.eq(~last), self.busy.eq(~last)]
         with m.If(self.start):
-            m.d.sync += [self._looking.eq(0), self._adding.eq(0)]
+            m.d.sync += [self._looking.eq(0), self._adding.eq(0), self._asked.eq(0), self._seen.eq(0)]
             m.d.sync += [self._tensor.eq(1), self._beginning.eq(1), self.busy.eq(1)]
 
-    def _rounds(self, m: Module) -> Signal:
-        """Ask for the next field of the round; gives the dimensions that have not been asked for."""
+    def _rounds(self, m: Module) -> None:
+        """Ask for the next field of the round."""
+        # Dimensions without a product, and those of the round that were not asked for.
         left, ahead, rest = Signal(ADDRESS), Signal(ADDRESS + 1), Signal(ADDRESS)
         wanted, asked = Signal(ADDRESS + 1), Signal(ADDRESS + 1)
         m.d.comb += [
@@ -124,10 +126,11 @@ class TensorCheck(Part):
             wanted.eq(Mux(self._looking, ahead, Cat(rest, rest == 0))),
             asked.eq(Cat(bit & ~wanted[:i].any() for i, bit in enumerate(wanted))),
         ]
-        m.d.sync += [ahead.eq(wanted & ~asked), self._seen.eq(asked)]
+        asking = self._beginning | self._looking | (self._ends & ~self._chosen[ADDRESS])
+        m.d.sync += [ahead.eq(wanted & ~asked), self._asked.eq(Mux(asking, asked, 0)), self._seen.eq(self._asked)]
         with m.If(self._beginning | self._ends):
             m.d.sync += left.eq(rest)
-        m.d.comb += self.number.eq(
+        m.d.sync += self.number.eq(
             reduce(
                 or_,
                 (
@@ -137,7 +140,6 @@ class TensorCheck(Part):
                 ),
             )
         )
-        return ahead
 
     def _count(self) -> Value:
         """Steps in the dimension whose field is there, one to the address."""
@@ -153,7 +155,7 @@ class TensorCheck(Part):
         """Keep the field if it is the smallest so far."""
         smaller = Signal()
         m.d.comb += smaller.eq(self.field.value < self._step)
-        with m.If(self._looking & (self._fresh | smaller)):
+        with m.If(self._seen.any() & (self._fresh | smaller)):
             m.d.sync += [self._step.eq(self.field.value), self._factor.eq(self._count()), self._chosen.eq(self._seen)]
         with m.If(self._adding):
             m.d.sync += [self._step.eq(self._step << 1), self._factor.eq(self._factor >> 1)]
@@ -168,13 +170,13 @@ class TensorCheck(Part):
         m.d.comb += [
             row_bytes.eq(LSE_BYTES),
             total.eq(self._reach + self._step),
-            over.eq(Mux(self._adding, self._factor[0] & (total[-1] | lost), self._looking & self.field.beyond)),
+            over.eq(Mux(self._adding, self._factor[0] & (total[-1] | lost), self._seen.any() & self.field.beyond)),
             under.eq(self._adding & first & (self._step <= self._reach) & ~self._chosen[ADDRESS]),
         ]
         for names, length in row_bytes_of.items():
             with m.If((self._tensor & tensors(*names)).any()):
                 m.d.comb += row_bytes.eq(length)
-        m.d.sync += [first.eq(self._looking), lost.eq(self._adding & (lost | self._step[-1]))]
+        m.d.sync += [first.eq(~self._adding), lost.eq(self._adding & (lost | self._step[-1]))]
         with m.If(self._beginning):
             m.d.sync += self._reach.eq(row_bytes - 1)
         with m.Elif(self._adding & self._factor[0]):

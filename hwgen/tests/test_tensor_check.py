@@ -51,7 +51,7 @@ class Case:
         total = 0
         for name in self.names:
             used = self.used(name)
-            total += 3 + len(used) * (len(used) + 1) // 2
+            total += 4 + len(used) * (len(used) + 3) // 2
             total += sum((self.counts[name][i] - 1).bit_length() for i in used)
         return total
 

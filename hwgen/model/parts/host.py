@@ -26,7 +26,7 @@ def checking_cycles(work: Work) -> int:
 
 def _tensor_cycles(sizes: tuple[int, ...]) -> int:
     used = [n for n in sizes if n > 1]
-    return 3 + len(used) * (len(used) + 1) // 2 + sum((n - 1).bit_length() for n in used)
+    return 4 + len(used) * (len(used) + 3) // 2 + sum((n - 1).bit_length() for n in used)
 
 
 class Host:
