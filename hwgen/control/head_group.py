@@ -13,8 +13,8 @@ from hwgen.part import Part
 class HeadGroup(Part):
     """`group = query_heads / kv_heads`, `job_queries = group * queries`, `edge = -group * offset`.
 
-    Long division, whose quotient digits, highest first, build the two products as they come. Busy for
-    `2 (floor(log2(group)) + 1)` cycles after `start`, 2 if the group is 0.
+    Long division, whose quotient digits, highest first, build the two products a cycle behind. Busy for
+    `2 (floor(log2(group)) + 1) + 1` cycles after `start`, 3 if the group is 0.
 
     Members: start; query_heads, kv_heads (not 0), queries, offset (all held while busy); busy; group, job_queries,
     edge; uneven (there is a remainder, or the group is too large); crowded (too many queries in a job). Results hold
@@ -43,9 +43,12 @@ class HeadGroup(Part):
         rest, divisor = Signal(COUNT_BITS), Signal(COUNT_BITS)
         digits = Signal(ceil_log2(COUNT_BITS))
         quotient, product = Signal(COUNT_BITS), Signal(COUNT_BITS + LENGTH_BITS)
-        down, fits = Signal(), Signal()
+        # The quotient is looked for; a digit was found, and is 1.
+        down, ended, found, digit = Signal(), Signal(), Signal(), Signal()
+        less, fits = Signal(COUNT_BITS + 1), Signal()
         m.d.comb += [
-            fits.eq(rest >= divisor),
+            less.eq(rest - divisor),
+            fits.eq(~less[-1]),
             self.group.eq(quotient),
             self.job_queries.eq(product),
             self.uneven.eq((rest != 0) | (quotient > MAX_GROUP)),
@@ -61,6 +64,8 @@ class HeadGroup(Part):
                 self.edge.eq(0),
                 self.busy.eq(1),
                 down.eq(0),
+                ended.eq(0),
+                found.eq(0),
             ]
         with m.Elif(self.busy & ~down):
             with m.If(divisor.shift_left(1) <= rest):
@@ -68,14 +73,18 @@ class HeadGroup(Part):
             with m.Else():
                 m.d.sync += down.eq(1)
         with m.Elif(self.busy):
-            m.d.sync += [
-                rest.eq(rest - Mux(fits, divisor, 0)),
-                divisor.eq(divisor.shift_right(1)),
-                quotient.eq(quotient.shift_left(1) | fits),
-                product.eq(product.shift_left(1) + Mux(fits, self.queries, 0)),
-                self.edge.eq(self.edge.shift_left(1) - Mux(fits, self.offset, 0)),
-                digits.eq(digits - 1),
-            ]
-            with m.If(digits == 0):
-                m.d.sync += self.busy.eq(0)
+            with m.If(~ended):
+                m.d.sync += [
+                    rest.eq(Mux(fits, less, rest)),
+                    divisor.eq(divisor.shift_right(1)),
+                    quotient.eq(quotient.shift_left(1) | fits),
+                    digits.eq(digits - 1),
+                    ended.eq(digits == 0),
+                ]
+            m.d.sync += [found.eq(~ended), digit.eq(fits), self.busy.eq(~ended)]
+            with m.If(found):
+                m.d.sync += [
+                    product.eq(product.shift_left(1) + Mux(digit, self.queries, 0)),
+                    self.edge.eq(self.edge.shift_left(1) - Mux(digit, self.offset, 0)),
+                ]
         return m

@@ -77,7 +77,7 @@ class TensorCheck(Part):
         # The tensor at hand, one-hot; whether its queries or its keys are rows; its dimensions larger than 1.
         self._tensor = Signal(len(TENSORS))
         self._of_keys, self._used = Signal(), Signal(ADDRESS)
-        # One-hot: the dimension with the smallest stride of this round so far, whose field is asked for, whose is there.
+        # One-hot: the dimension whose stride is the round's smallest so far, whose field is asked for, whose is there.
         self._chosen, self._asked, self._seen = (Signal(ADDRESS + 1) for _ in range(3))
         self._reach, self._step, self._factor = Signal(bits), Signal(bits), Signal(LENGTH_BITS)
         self._beginning, self._looking, self._adding = Signal(), Signal(), Signal()

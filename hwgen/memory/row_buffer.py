@@ -1,6 +1,6 @@
 """Bookkeeping of the converted rows that wait in an array's feeders."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal, signed, unsigned
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed, unsigned
 from amaranth.lib import data, stream
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -53,21 +53,21 @@ class RowBuffer(Part):
         accept = Signal()
         self._write(m, head, accept, finished)
         m.d.comb += [
-            # A row's place is taken when its first beat is; `used` counts it when its last one is.
-            self.input.ready.eq(used != capacity),
+            # A row's place is taken when its first beat is; `used` counts it when its last one is. Its highest bit is
+            # the capacity.
+            self.input.ready.eq(~used[-1]),
             accept.eq(self.input.valid & self.input.ready),
             finished.eq(accept & self.input.payload.last),
-            self.ready.eq(complete != 0),
         ]
-        m.d.sync += [
-            used.eq(used + finished - self.freed),
-            complete.eq(complete + finished - self.advance),
-        ]
+        for count, leaves in ((used, self.freed), (complete, self.advance)):
+            with m.If(finished != leaves):
+                m.d.sync += count.eq(count + Mux(finished, 1, Const(-1, signed(2))))
         claimed, following = Signal(range(capacity + 1)), Signal(self._row_bits, init=1)
         # The block's first row, and whether that is the oldest unclaimed one.
         start, at_start = Signal(self._row_bits), Signal(init=1)
         again = Signal()
         m.d.comb += again.eq(self.advance & self.block_last & self.keep)
+        m.d.sync += self.ready.eq(finished | again | (complete > 1) | (self.ready & ~self.advance))
         with m.If(self.advance):
             m.d.sync += [
                 claimed.eq(claimed + 1),
@@ -79,7 +79,7 @@ class RowBuffer(Part):
                 m.d.sync += claimed.eq(0)
                 with m.If(self.keep):
                     m.d.sync += [self.row.eq(start), following.eq(start + 1)]
-                    m.d.sync += complete.eq(complete + finished + claimed)
+                    m.d.sync += complete.eq((Cat(Const(1, 1), complete) + Cat(finished, claimed))[1:])
                 with m.Else():
                     m.d.sync += start.eq(following)
         places = (self.row, following, start)
@@ -125,10 +125,13 @@ class RowBuffer(Part):
         m.d.sync += [late.eq(come), was_late.eq(finished & (head == read.addr))]
         with m.If(at_start):
             m.d.sync += first.eq(now)
-        with m.If(finished & (head == oldest)):
-            m.d.sync += now.eq(come)
-        with m.Elif(again):
-            with m.If(~at_start):
-                m.d.sync += now.eq(first)
-        with m.Elif(self.advance):
-            m.d.sync += now.eq(Mux(was_late, late, read.data))
+        arrives = finished & (head == oldest)
+        # The memory is slow: the choice comes behind a register.
+        stored, other, other_counts = Signal(layout), Signal(layout), Signal()
+        with m.If(arrives | Mux(again, ~at_start, self.advance)):
+            m.d.sync += [
+                stored.eq(read.data),
+                other.eq(Mux(arrives, come.as_value(), Mux(again, first.as_value(), late.as_value()))),
+                other_counts.eq(arrives | again | was_late),
+            ]
+        m.d.comb += now.eq(Mux(other_counts, other.as_value(), stored.as_value()))

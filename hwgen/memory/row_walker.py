@@ -73,8 +73,8 @@ class RowWalker(Part):
         self._beginning, self._rewinding, self._stepping = Signal(), Signal(), Signal()
         self._multiplying, self._seeking = Signal(), Signal()
         group_last = Signal(GROUP_BITS)
-        m.d.sync += group_last.eq(self.group - 1)
-        m.d.comb += self._member_last.eq(self._member == group_last)
+        # A row is asked for between one step and the next: time to compare.
+        m.d.sync += [group_last.eq(self.group - 1), self._member_last.eq(self._member == group_last)]
         for output in (self.request, self.run):
             with m.If(output.ready):
                 m.d.sync += output.valid.eq(0)
