@@ -10,7 +10,7 @@ from hwgen.control.choice import choose
 from hwgen.control.counters import COUNTER_BITS, CoreEvents, events_layout
 from hwgen.control.register_map import counter_names
 from hwgen.control.traffic import TrafficEvents, traffic_layout, unit
-from hwgen.memory.styles import APART, BLOCK
+from hwgen.memory.styles import APART
 from hwgen.params import Params
 from hwgen.part import Part
 
@@ -72,8 +72,7 @@ class CounterBank(Part):
 
     def _turn(self, m: Module, number: Signal, stale: Value, lows: list[Value]) -> None:
         """From a counter's number to its value: read, take the difference of the low bits, add it, write."""
-        style = APART | BLOCK
-        m.submodules.memory = memory = Memory(shape=unsigned(COUNTER_BITS), depth=len(lows), init=[], attrs=style)
+        m.submodules.memory = memory = Memory(shape=unsigned(COUNTER_BITS), depth=len(lows), init=[], attrs=APART)
         write, read = memory.write_port(), memory.read_port()
         width = max(map(len, lows))
         void, before, base = Signal(), Signal(COUNTER_BITS), Signal(COUNTER_BITS)

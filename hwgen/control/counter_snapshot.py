@@ -8,7 +8,6 @@ from hwgen.control.counter_bank import NUMBER_BITS, CounterBank
 from hwgen.control.counters import COUNTER_BITS
 from hwgen.control.register_file import counter_address_bits
 from hwgen.control.register_map import WORD_BITS, counter_names
-from hwgen.memory.styles import BLOCK
 from hwgen.params import Params
 from hwgen.part import Part
 
@@ -41,7 +40,7 @@ class CounterSnapshot(Part):
     def elaborate(self, platform):
         m = Module()
         count = len(counter_names())
-        m.submodules.memory = memory = Memory(shape=unsigned(COUNTER_BITS), depth=count, init=[], attrs=BLOCK)
+        m.submodules.memory = memory = Memory(shape=unsigned(COUNTER_BITS), depth=count, init=[])
         write, read = memory.write_port(), memory.read_port()
         # Cycles of copying: at first what was counted last is on its way through the bank.
         left, half = Signal(range(CounterBank.LATENCY + count + 1)), Signal()
