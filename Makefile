@@ -11,7 +11,7 @@ PIP := $(VENV)/bin/python -m pip --quiet --disable-pip-version-check install
 export XDG_CACHE_HOME ?= $(CURDIR)/.cache
 export MPLCONFIGDIR ?= $(XDG_CACHE_HOME)/matplotlib
 
-.PHONY: help setup test lint demo demo-minilm campaign model-campaign sweep-campaign area board-test test-torch test-browser bench results clean distclean
+.PHONY: help setup test lint demo demo-minilm campaign model-campaign sweep-campaign area board-netlist board-test test-torch test-browser bench results clean distclean
 .DEFAULT_GOAL := help
 
 help: ## this table
@@ -60,6 +60,10 @@ sweep-campaign: setup ## 500 points of a sweep on a Dask cluster, killed and res
 
 area: setup ## area and clock of the machine's parts, for each family of devices: docs/results/area.{json,md}
 	$(VENV)/bin/python -m boards.report.area
+
+board-netlist: setup ## the accelerator as it is behind synthesis, simulated cell by cell
+	@mkdir -p build
+	$(VENV)/bin/python -m pytest --basetemp=build/pytest-netlist boards/tests/optional/netlist.py
 
 board-test: setup ## host library and gateware of the boards, on a simulated board
 	@mkdir -p build

@@ -94,7 +94,8 @@ def page(found: dict[str, Any]) -> str:
         "",
         f"Made by `make area`: preset `{found['preset']}`, each part by itself, behind synthesis and packing. LUT4s of",
         "logic, of adders (two for each carry cell of an ECP5) and of small memories; the clock is that of the routed",
-        "part without pins, speed grade 6. Whole boards: [boards](boards.md). AMD devices: [xilinx](../boards/xilinx.md).",
+        "part without pins, speed grade 6. Whole boards: [boards](../boards/README.md). AMD devices:",
+        "[xilinx](../boards/xilinx.md).",
     ]
     for family, parts in found["families"].items():
         head = [*names.values(), *(["MHz"] if family == "ecp5" else [])]
