@@ -52,7 +52,7 @@ ROUTED = ("softmax lane", "normaliser", "reciprocal", "block converter")
 DEVICE = ["--85k", "--package", "CABGA381", "--speed", "6"]
 
 
-def area(name: str, family: str, params: Params, folder: Path) -> dict[str, int]:
+def area(name: str, family: str, params: Params, folder: Path) -> dict[str, Any]:
     """What one part takes: see `boards.flow.family.Use`. Its packed netlist is left in the folder."""
     (folder / VERILOG).write_text(to_verilog(PARTS[name](params), TOP))
     (folder / "part.ys").write_text(SCRIPTS[family])

@@ -39,6 +39,7 @@ def test_pll_makes_the_clock(input_hz: int, output_hz: int) -> None:
 
 def test_bits_of_the_uart() -> None:
     assert clocks_per_bit(125_000_000, 3_125_000) == 40
+    assert clocks_per_bit(25_000_000, 3_125_000) == 8
     with pytest.raises(ConfigError, match="cannot serve 60000000 baud; the nearest it can is 31250000"):
         clocks_per_bit(125_000_000, 60_000_000)
     for board in BOARDS.values():

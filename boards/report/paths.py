@@ -1,0 +1,175 @@
+"""The slowest paths of a packed ECP5 netlist before it is placed, across all modules.
+
+`python -m boards.report.paths build/boards/ulx3s-85f-.../packed.json` prints them. Place and route takes half an hour to name one path; this takes half a minute and names one for each pair of registers'
+names. A wire counts as ROUTE whatever its length, so the order is right and the nanoseconds are not.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from boards.flow.family import TOP
+from boards.flow.netlist import Bit, Netlist
+from hwgen import table
+
+ROUTE, LUT, MUX, CARRY_IN, CARRY, SETUP = 0.95, 0.24, 0.24, 0.45, 0.07, 0.0
+"""Nanoseconds, speed grade 6: a wire, a LUT or LUT RAM, a wide multiplexer, into a carry chain, one cell further."""
+
+STARTS = {"TRELLIS_FF": 0.52, "DP16KD": 5.8, "MULT18X18D": 2.0, "EHXPLLL": 0.0}
+"""Cells that paths begin at, and from their clock to their output."""
+
+ENDS = ("TRELLIS_FF", "DP16KD", "MULT18X18D", "TRELLIS_DPR16X4")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A cell of the flattened design: its inputs and outputs as (port, net)."""
+
+    name: str
+    kind: str
+    inputs: tuple[tuple[str, int], ...]
+    outputs: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Way:
+    """From a register to a register: nanoseconds, cells on the way, the modules it leads through."""
+
+    ns: float
+    cells: int
+    source: str
+    target: str
+    through: tuple[str, ...]
+
+
+@dataclass
+class Flat:
+    """A netlist without its modules."""
+
+    cells: list[Cell] = field(default_factory=list)
+    nets: int = 0
+
+    def net(self) -> int:
+        self.nets += 1
+        return self.nets
+
+    def add(self, netlist: Netlist, module: str, path: str, ports: dict[Bit, int]) -> None:
+        """All cells of a module and of those in it; `ports` are the nets outside of its own."""
+        known = dict(ports)
+        for name, cell in netlist.modules[module].cells.items():
+            pins = [
+                (port, at, known.setdefault(bit, self.net()))
+                for port, bits in cell["connections"].items()
+                for at, bit in enumerate(bits)
+                if isinstance(bit, int)
+            ]
+            if netlist.is_part(cell["type"]):
+                inner = netlist.modules[cell["type"]].content["ports"]
+                self.add(netlist, cell["type"], f"{path}{name}.", {inner[p]["bits"][at]: net for p, at, net in pins})
+                continue
+            out = {port for port, way in cell["port_directions"].items() if way == "output"}
+            inputs = tuple((port, net) for port, _, net in pins if port not in out)
+            outputs = tuple(net for port, _, net in pins if port in out)
+            self.cells.append(Cell(path + name, cell["type"], inputs, outputs))
+
+
+class Arrivals:
+    """When each net is settled, counted from the clock."""
+
+    def __init__(self, flat: Flat) -> None:
+        self._driver = {net: cell for cell in flat.cells for net in cell.outputs}
+        self._known: dict[int, tuple[float, int | None]] = {}
+
+    def at(self, net: int) -> float:
+        """Nanoseconds. A loop of logic, which there should be none of, counts as settled."""
+        pending = [net]
+        while pending:
+            now = pending[-1]
+            cell = self._driver.get(now)
+            if now in self._known or cell is None or cell.kind in STARTS:
+                self._known.setdefault(now, (STARTS.get(cell.kind, 0.0) if cell else 0.0, None))
+                pending.pop()
+                continue
+            sources = [
+                (self._delay(cell.kind, port), before) for port, before in cell.inputs if self._passes(cell, port)
+            ]
+            missing = [before for _, before in sources if before not in self._known and before not in pending]
+            if missing:
+                pending += missing
+                continue
+            best = max(((self._known.get(n, (0.0, None))[0] + d, n) for d, n in sources), default=(0.0, None))
+            self._known[now] = best
+            pending.pop()
+        return self._known[net][0]
+
+    def _passes(self, cell: Cell, port: str) -> bool:
+        """Whether an output follows an input at once."""
+        return cell.kind != "TRELLIS_DPR16X4" or port == "RAD"
+
+    def _delay(self, kind: str, port: str) -> float:
+        if kind == "CCU2C":
+            return CARRY if port == "CIN" else ROUTE + CARRY_IN
+        return MUX + ROUTE / 2 if kind in ("PFUMX", "L6MUX21") else LUT + ROUTE
+
+    def way(self, net: int) -> list[Cell]:
+        """The cells of the slowest path to a net, the last one first."""
+        found, now = [], net
+        while now is not None and now in self._driver:
+            found.append(self._driver[now])
+            now = self._known[now][1]  # type: ignore[assignment]
+        return found
+
+
+def slowest(netlist: Netlist, top: str, count: int) -> list[Way]:
+    """The slowest path for each pair of names, numbers in them taken for equal."""
+    flat = Flat()
+    flat.add(netlist, top, "", {})
+    arrivals = Arrivals(flat)
+    ends = [
+        (arrivals.at(net) + ROUTE + SETUP, f"{cell.name}.{port}", net)
+        for cell in flat.cells
+        if cell.kind in ENDS
+        for port, net in cell.inputs
+        if not (cell.kind == "TRELLIS_DPR16X4" and port == "RAD")
+    ]
+    found: dict[tuple[str, str], Way] = {}
+    for ns, target, net in sorted(ends, reverse=True):
+        way = arrivals.way(net)
+        source = way[-1].name if way else ""
+        key = tuple(re.sub(r"\d+", "#", _register(name)) for name in (source, target))
+        if key not in found:
+            modules = dict.fromkeys(".".join(cell.name.split(".")[:-1]) for cell in reversed(way))
+            path = Way(ns, len(way), _register(source), _register(target), tuple(modules))
+            found[key] = path  # type: ignore[index]
+        if len(found) == count:
+            break
+    return list(found.values())
+
+
+def _register(cell: str) -> str:
+    return re.sub(r"_(TRELLIS|LUT4|CCU2C|PFUMX|L6MUX|MULT).*", "", cell)
+
+
+def rows(paths: list[Way]) -> Iterator[list[str]]:
+    """For a table."""
+    for path in paths:
+        yield [f"{path.ns:.1f}", str(path.cells), path.source, path.target, " > ".join(path.through)]
+
+
+def main(arguments: list[Any]) -> int:
+    """Print the slowest paths of a file."""
+    if len(arguments) != 1:
+        print(__doc__, file=sys.stderr)
+        return 2
+    found = slowest(Netlist.read(Path(arguments[0])), TOP, 25)
+    print(table.columns(("ns", "cells", "from", "to", "through"), rows(found), left=("from", "to", "through")))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
