@@ -1,7 +1,8 @@
 """The slowest paths of a packed ECP5 netlist before it is placed, across all modules.
 
-`python -m boards.report.paths build/boards/ulx3s-85f-.../packed.json` prints them. Place and route takes half an hour to name one path; this takes half a minute and names one for each pair of registers'
-names. A wire counts as ROUTE whatever its length, so the order is right and the nanoseconds are not.
+`python -m boards.report.paths build/boards/ulx3s-85f-.../packed.json` prints them. Place and route takes half an hour
+to name one path; this takes seconds and names one for each pair of registers' names. A wire counts as ROUTE whatever
+its length, so that the order is right and the nanoseconds are not.
 """
 
 from __future__ import annotations
@@ -87,7 +88,7 @@ class Arrivals:
 
     def at(self, net: int) -> float:
         """Nanoseconds. A loop of logic, which there should be none of, counts as settled."""
-        pending = [net]
+        pending, entered = [net], set[int]()
         while pending:
             now = pending[-1]
             cell = self._driver.get(now)
@@ -98,7 +99,8 @@ class Arrivals:
             sources = [
                 (self._delay(cell.kind, port), before) for port, before in cell.inputs if self._passes(cell, port)
             ]
-            missing = [before for _, before in sources if before not in self._known and before not in pending]
+            missing = [before for _, before in sources if before not in self._known and before not in entered]
+            entered.add(now)
             if missing:
                 pending += missing
                 continue
