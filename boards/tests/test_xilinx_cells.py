@@ -71,7 +71,7 @@ def test_a_mistake_is_seen(text: str, mistake: str, tmp_path: Path, monkeypatch:
 
 def test_a_changed_cell_is_seen() -> None:
     verilog = to_verilog(ScorePE(Params(preset("tiny"))), "score_pe")
-    assert "score_pe_dsp48 #(.OPERAND_BITS(18), .DEPTH_BITS(4), .SUM_BITS(38))" in with_cells(verilog)
+    assert "score_pe_dsp48 #(.OPERAND_BITS(18), .DEPTH_BITS(4), .SUM_BITS(37))" in with_cells(verilog)
     with pytest.raises(ValueError, match="the cell has"):
         with_cells(verilog.replace("sum_in", "partial_in"))
     for text in ("", verilog + verilog):
@@ -81,9 +81,9 @@ def test_a_changed_cell_is_seen() -> None:
 
 COLUMN = """
 module column(input clk, input [35:0] k_in, input [9:0] operand_in, input [1:0] load_enable, input [4:0] load_operand,
-    input [17:0] load_data, output [35:0] k_out, output [9:0] operand_out, output [39:0] sum);
-  wire [39:0] upper;
-  score_pe pe_0(.clk(clk), .rst(1'b0), .k_in(k_in[17:0]), .operand_in(operand_in[4:0]), .sum_in(40'b0),
+    input [17:0] load_data, output [35:0] k_out, output [9:0] operand_out, output [38:0] sum);
+  wire [38:0] upper;
+  score_pe pe_0(.clk(clk), .rst(1'b0), .k_in(k_in[17:0]), .operand_in(operand_in[4:0]), .sum_in(39'b0),
     .load_enable(load_enable[0]), .load_operand(load_operand), .load_data(load_data), .k_out(k_out[17:0]),
     .operand_out(operand_out[4:0]), .sum_out(upper));
   score_pe pe_1(.clk(clk), .rst(1'b0), .k_in(k_in[35:18]), .operand_in(operand_in[9:5]), .sum_in(upper),

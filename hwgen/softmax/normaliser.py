@@ -83,18 +83,18 @@ class NormaliserLane(Part):
         rest, less, estimate = Signal(width + 2, reset_less=True), Signal(width + 3, reset_less=True), Signal(t + 1)
         m.d.sync += product.eq(top * delayed(m, self.divisor.inverse, self.NORMAL, "inverse"))
         m.d.comb += estimate.eq(product >> (frac + 4))
-        factor = delayed(m, estimate, 1, "factor")
-        back = self._product(m, factor, divisor)
+        trial = delayed(m, estimate, 1, "trial")
+        back = self._product(m, trial, divisor)
         quotient, more = Signal(t + 1, reset_less=True), Signal(reset_less=True)
-        kept, over = delayed(m, rest, 1, "kept"), Signal()
+        rest_late, over = delayed(m, rest, 1, "rest_late"), Signal()
         some = [Signal(name=f"some_{name}", reset_less=True) for name in ("rest", "less")]
         m.d.comb += over.eq(~delayed(m, less[-1], 1, "less_sign"))
         m.d.sync += [
             rest.eq((delayed(m, magnitude, 5, "dividend") << t) - back),
             less.eq(rest - delayed(m, divisor, 4, "divisor_late")),
-            some[0].eq(kept.any()),
+            some[0].eq(rest_late.any()),
             some[1].eq(less[:-1].any()),
-            quotient.eq(delayed(m, factor, 6, "estimate") + over),
+            quotient.eq(delayed(m, trial, 6, "trial_late") + over),
             more.eq(Mux(over, some[1], some[0])),
         ]
         return quotient, more

@@ -105,10 +105,10 @@ class Reciprocal(Part):
         frac = reciprocal_frac(p)
         divisor, exponent = self._normalise(m)
         inverse = self._table(m, divisor)
-        factor = delayed(m, divisor[-frac:], 1, "factor")
+        reduced = delayed(m, divisor[-frac:], 1, "reduced")
         for i in range(newton_steps(p)):
-            inverse = self._newton(m, factor, inverse, i)
-            factor = delayed(m, factor, NEWTON_CYCLES, f"factor_{i}")
+            inverse = self._newton(m, reduced, inverse, i)
+            reduced = delayed(m, reduced, NEWTON_CYCLES, f"reduced_{i}")
         later = latency - NORMALISE_STEPS
         void, query = self.step_in.void, self.divisor
         m.d.comb += [
@@ -148,7 +148,7 @@ class Reciprocal(Part):
         m.d.sync += inverse.eq(entry.shift_left(frac - TABLE_FRAC))
         return inverse
 
-    def _newton(self, m: Module, factor, inverse, i: int) -> Signal:
+    def _newton(self, m: Module, reduced, inverse, i: int) -> Signal:
         """The error `1 - d r` with d rounded up, then `r + r error` rounded down, NEWTON_CYCLES later."""
         frac = reciprocal_frac(self._params)
         above, product, error, part, better = (
@@ -166,7 +166,7 @@ class Reciprocal(Part):
         late = delayed(m, early, 2, f"inverse_{i}_later")
         m.d.comb += gap.eq((1 << (2 * frac)) - product)
         m.d.sync += [
-            above.eq(factor + 1),
+            above.eq(reduced + 1),
             product.eq(above * early),
             error.eq(Mux(gap < 0, 0, gap >> frac)),
             part.eq(late * error),

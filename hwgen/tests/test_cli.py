@@ -23,7 +23,7 @@ from hwgen.tests.fakes import arrays, emitted_once, empty_verilog
 
 ROOT = Path(cli.__file__).parent.parent
 VERBS = ("generate", "sim", "report", "model", "score", "demo", "demo-minilm", "bench", "results", "passes", "sweep")
-VERBS += ("presets", "doctor")
+VERBS += ("presets", "doctor", "synth")
 FILES = [f"tiny{ending}" for ending in (".h", ".json", ".v", "_registers.md", "_registers.py", "_registers.rdl")]
 SIM = ("sim", "--preset", "tiny")
 MINE = """

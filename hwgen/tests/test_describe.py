@@ -123,7 +123,7 @@ def test_fields_fill_their_port() -> None:
     structured = [port for port in facts("core")["ports"] if "fields" in port]
     assert {port["name"] for port in structured} == {
         *(f"{stream}__payload" for stream in ("job", "fetch", "q", "k", "v", "o", "lse")),
-        "counters",
+        "events",
         "geometry",
     }
     for port in structured:

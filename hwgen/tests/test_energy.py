@@ -310,7 +310,7 @@ def test_our_arithmetic_has_the_contract_s_widths() -> None:
     assert found["score_array", "add"].bits == (params.sum_bits,) == (39,)
     assert found["score_array", "fold"].bits == (params.qk_bits,) == (41,)
     assert found["value_array", "multiply"].bits == (18, 18)
-    assert found["value_array", "shift"].bits == (48, 6)
+    assert found["value_array", "shift"].bits == (44, 6)
     wide = operations(machine_parts(Params(preset("sim"))))
     assert wide["value_array", "multiply"].bits == (18, 26)
 

@@ -155,7 +155,7 @@ REFUSED = [
     ),
     bad(
         "too large E",
-        "head dimension E=9 is too large for preset 'tiny' (head_e=8); preset 'demo' is large enough",
+        "head dimension E=9 is too large for preset 'tiny' (head_e=8); preset 'small' is large enough",
         {"q": (2, 4, 5, 9), "k": (2, 2, 7, 9)},
     ),
     bad(
@@ -173,7 +173,7 @@ REFUSED = [
     ),
     bad(
         "too large for a configuration",
-        "head dimension F=9 is too large for the configuration (head_f=8); preset 'demo' is large enough",
+        "head dimension F=9 is too large for the configuration (head_f=8); preset 'small' is large enough",
         {"v": (2, 2, 7, 9)},
         preset=PRESETS["tiny"].config,
     ),
