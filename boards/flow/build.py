@@ -21,6 +21,7 @@ from boards.flow.fit import require_fit
 from boards.flow.netlist import Netlist
 from boards.flow.pins import Port, ports
 from boards.flow.shell import Shell
+from boards.link.top import require_bus
 from hwgen.emit import to_verilog
 from hwgen.params import Params
 from hwgen.progress import step
@@ -62,6 +63,7 @@ class Design:
 
 def make_design(board: Board, params: Params, seed: int) -> Design:
     """Write the machine down. Raises ConfigError if the board cannot have it, MissingTool."""
+    require_bus(params)
     family = families()[board.family]
     for tool in family.tools:
         tools.find(tool)
