@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from hwgen.params import Params
 from hwgen.presets import preset
@@ -19,7 +20,7 @@ class Board:
     name, title:   on the command line; in documents
     family:        whose tools build it: "ecp5" or "gowin"
     device:        what place and route calls the device, as options and their values
-    platform:      class of amaranth_boards that knows the pins, as `module:class`
+    platform:      gives the class of amaranth_boards that knows the pins, which is imported then
     oscillator_hz: frequency of the board's clock `oscillator`, a resource of the platform
     clock_hz:      of the machine, made from it by a PLL
     preset:        the machine
@@ -33,7 +34,7 @@ class Board:
     title: str
     family: str
     device: Mapping[str, str]
-    platform: str
+    platform: Callable[[], Any]
     oscillator: str
     oscillator_hz: int
     clock_hz: int

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,15 +42,14 @@ def ports(board: Board, leds: int) -> list[Port]:
 
 
 def _resources(board: Board) -> dict[tuple[str, int], Any]:
-    module, _, name = board.platform.partition(":")
     try:
-        platform = getattr(importlib.import_module(module), name)
+        platform = board.platform()
     except ModuleNotFoundError as error:
         raise MissingTool(f"package {error.name} is missing: pip install amaranth-boards") from None
     resources = {(resource.name, resource.number): resource for resource in platform.resources}
     wanted = [(board.oscillator, 0), ("uart", 0), ("led", 0)]
     if missing := [name for name in wanted if name not in resources]:
-        raise ConfigError(f"{board.platform} has no resource {missing[0][0]}")
+        raise ConfigError(f"{platform.__name__} has no resource {missing[0][0]}")
     return resources
 
 
