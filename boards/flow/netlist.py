@@ -13,6 +13,9 @@ from typing import Any, NamedTuple, TypeAlias
 Bit: TypeAlias = int | str
 Cell: TypeAlias = dict[str, Any]
 
+LIBRARY = {"blackbox", "whitebox"}
+"""Attributes of modules that are cells of the device."""
+
 
 class Pin(NamedTuple):
     """One bit of a cell's port: bit `at` of it."""
@@ -76,7 +79,9 @@ class Netlist:
 
     def is_part(self, kind: str) -> bool:
         """Whether a type of cell is a module of the design."""
-        return kind in self.modules and bool(self.modules[kind].cells)
+        module = self.modules.get(kind)
+        # A library's cell may come with what it does inside.
+        return module is not None and bool(module.cells) and not LIBRARY & module.content.get("attributes", {}).keys()
 
     def count(self, top: str) -> Counter[str]:
         """How many cells of each type are in a module and in all below it."""
