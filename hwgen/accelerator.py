@@ -163,6 +163,7 @@ class Accelerator(Part):
             if part is not None:
                 fault = Mux(part.fault.valid, part.fault, fault)
         fault = Mux(reads.fault.valid, reads.fault, Mux(writes.fault.valid, writes.fault, fault))
+        at_rest = Signal(3 + len(WRITERS))
         jobs_finished = self._jobs.finished if self._record is None else ~self._record.busy & self._jobs.finished
         m.d.comb += [
             unit.start.eq(queue.load),
@@ -174,16 +175,12 @@ class Accelerator(Part):
             writes.flush.eq(queue.flush),
             queue.quiet.eq(reads.idle & writes.idle),
             queue.copying.eq(self._snapshot.copying),
-            # In this order: what leaves one place has arrived in the next.
-            queue.settled.eq(
-                jobs_finished
-                & self._owed["o"].none
-                & self._owed["lse"].none
-                & ~self._core.busy
-                & reads.idle
-                & writes.idle
-            ),
+            # The read engine tells a cycle late, and asks for nothing while all others rest.
+            queue.settled.eq(at_rest.all() & reads.idle),
         ]
+        # In this order: what leaves one place has arrived in the next. What was there before a start is out of date.
+        owed = [self._owed[name].none for name in WRITERS]
+        m.d.sync += at_rest.eq(Cat(jobs_finished & ~queue.run, *owed, ~self._core.busy, writes.idle))
 
     def _connect_jobs(self, m: Module) -> None:
         jobs, heads, core, unit = self._jobs, self._heads, self._core, self._unit

@@ -21,8 +21,8 @@ class CommandQueue(Part):
     start, as it does if it holds more than the ring has places; with no descriptor at hand, it only halts. A soft reset
     also sets `head` to 0, and nothing is reported.
 
-    Latency 1 cycle from `start` to the first request, 1 from the last write's response to the end of `working`, if the
-    counters are copied by then.
+    Latency 1 cycle from `start` to the first request, 2 from `settled` to the end of `working`, 2 from `fault_in` to
+    `flush`. The counters are copied before the next descriptor has its turn.
 
     Members
     -------
@@ -86,6 +86,9 @@ class CommandQueue(Part):
         self._stop, self._forget, self._halted = Signal(), Signal(), Signal()
         self._keep_stop, self._keep_forget, self._interrupted = Signal(), Signal(), Signal()
         self._hold = Signal(range(reset_cycles(self._params) + 1))
+        # What comes from afar, a cycle late: none of it is news that cannot wait, and all of it comes in the same order.
+        self._settled, self._quiet, self._fault = Signal(), Signal(), Signal.like(self.fault_in)
+        m.d.sync += [self._settled.eq(self.settled), self._quiet.eq(self.quiet), self._fault.eq(self.fault_in)]
         m.d.sync += self._address.eq(self.base + self._place.shift_left(DESCRIPTOR_BYTES.bit_length() - 1))
         m.d.comb += [
             self._waiting.eq(self.tail - self.head),
@@ -94,7 +97,7 @@ class CommandQueue(Part):
             self.fault_index.eq(self.head),
             self._stop.eq(self._keep_stop | self.abort | self.soft_reset),
             self._forget.eq(self._keep_forget | self.soft_reset),
-            self._interrupted.eq(self.fault_in.valid | self._stop),
+            self._interrupted.eq(self._fault.valid | self._stop),
         ]
         m.d.sync += [self._keep_stop.eq(self._stop), self._keep_forget.eq(self._forget)]
         with m.FSM(init="BOOT") as fsm:
@@ -166,11 +169,11 @@ class CommandQueue(Part):
     def _work(self, m: Module) -> None:
         """Until everything is written."""
         with m.State("RUN"):
-            # What `run` has started is not settled from the next cycle on.
+            # What `run` has started is not settled from the next cycle on, and in the one after that is known here.
             m.next = "SETTLE"
             self._watch(m)
         with m.State("SETTLE"):
-            with m.If(self.settled & ~self._interrupted):
+            with m.If(self._settled & ~self._interrupted):
                 m.d.comb += self.capture.eq(1)
                 m.next = "KEEP"
                 self._finish(m)
@@ -182,8 +185,8 @@ class CommandQueue(Part):
             m.next = "FLUSH"
         with m.If(self._forget):
             pass
-        with m.Elif(self.fault_in.valid):
-            m.d.comb += self.fault.eq(self.fault_in)
+        with m.Elif(self._fault.valid):
+            m.d.comb += self.fault.eq(self._fault)
         with m.Elif(self._stop):
             self._report(m, Fault.ABORTED, self._address)
 
@@ -194,7 +197,7 @@ class CommandQueue(Part):
         """Engines come to rest; the data path is reset for as long as it takes."""
         with m.State("FLUSH"):
             m.d.comb += [self.flush.eq(1), self.reset_data.eq(1)]
-            m.d.sync += self._hold.eq(Mux(self.quiet, self._hold + 1, 0))
+            m.d.sync += self._hold.eq(Mux(self._quiet, self._hold + 1, 0))
             with m.If(self._hold == reset_cycles(self._params)):
                 m.d.sync += self._hold.eq(0)
                 m.next = "KEEP"

@@ -54,8 +54,8 @@ class JobWalker(Part):
     Members: start (a pulse, after a reset or when `finished`); descriptor, derived, bias if there is one (constant from
     `start` until `finished`); number (of a 64-bit word in the descriptor), field (that word, a cycle later);
     lengths_request, lengths_words; job (to the core) and heads (to the tensors' walkers), one of each a job; finished
-    (all jobs were taken; until the next start); fault (a pulse: a length is larger than S. The walker then stands still
-    until it is reset).
+    (all jobs were taken; until the next start); fault (a pulse, a cycle behind a length that is larger than S. The
+    walker then stands still until it is reset).
     """
 
     def __init__(self, params: Params) -> None:
@@ -142,6 +142,11 @@ class JobWalker(Part):
             lengths.start.eq(self.start & d.key_lengths),
             lengths.address.eq(d.key_lengths_address),
             lengths.batches.eq(d.batches),
+        ]
+        # Told a cycle late: a comparison has been on the way.
+        m.d.sync += [
+            self.fault.valid.eq(0),
+            self.fault.code.eq(Fault.KEY_LENGTH),
             self.fault.address.eq(lengths.length.payload.address),
         ]
 
@@ -152,7 +157,7 @@ class JobWalker(Part):
         with m.If(length.valid):
             m.next = "OFFER"
             with m.If(length.payload.keys > self.descriptor.keys):
-                m.d.comb += [self.fault.valid.eq(1), self.fault.code.eq(Fault.KEY_LENGTH)]
+                m.d.sync += self.fault.valid.eq(1)
                 m.next = "STOPPED"
 
     def _offers(self, m: Module) -> None:

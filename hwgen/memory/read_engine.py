@@ -33,7 +33,7 @@ class ReadEngine(Part):
     ar, r:   the bus
     flush:   issues nothing more (an AR that is offered stays), forgets requests and words, those that come in the
              meantime and those that are in flight; goes on by itself until the latter have come
-    idle:    nothing is asked for, in flight or waiting to be taken
+    idle:    a cycle ago nothing was asked for, in flight or waiting to be taken
     fault:   READ_RESPONSE or READ_LAST, a cycle behind the beat; not while words are being forgotten. A burst ends with
              RLAST; words that come too many are dropped
     taken:   a word came for this client, a cycle ago
@@ -71,13 +71,13 @@ class ReadEngine(Part):
             place(m, f"client_{i}", client)
         place(m, "tracker", tracker)
         # A flush lasts until nothing is in flight.
-        drop, rest, nothing = Signal(), Signal(), Signal()
-        m.d.comb += [
-            drop.eq(self.flush | rest),
-            nothing.eq(Cat(client.empty for client in self._clients).all() & ~self.taken.any()),
-            self.idle.eq(nothing & ~tracker.busy & ~rest),
+        drop, rest, empty, still = Signal(), Signal(), Signal(len(self._clients)), Signal()
+        m.d.comb += [drop.eq(self.flush | rest), self.idle.eq(empty.all() & still)]
+        m.d.sync += [
+            rest.eq(drop & tracker.busy),
+            empty.eq(Cat(client.empty for client in self._clients)),
+            still.eq(~self.taken.any() & ~tracker.busy & ~rest),
         ]
-        m.d.sync += rest.eq(drop & tracker.busy)
         self._issue(m, drop)
         self._receive(m, drop)
         for i, client in enumerate(self._clients):

@@ -27,6 +27,9 @@ from hwgen.model.work import Work
 from hwgen.params import Params
 from hwgen.timing import key_rows, row_bits
 
+KNOWN = 2
+"""Cycles from all being done until the command queue knows."""
+
 MOST_RUNS = 4096
 """Runs of one cause that are remembered: the last ones, which are in the value array's pipeline at the end."""
 
@@ -72,6 +75,7 @@ class Clockwork:
             self.writers[name] = WriteClient(params, Packer(params, bits, beat, elements, values, walker))
         self.writes = WriteEngine(params, list(self.writers.values()), latency, bandwidth)
         self.running = False
+        self.settled = 0
         self.hungry = True
         self.rows = s.B * s.Hq * s.L
         self.job_count = self.block_count = 0
@@ -101,7 +105,8 @@ class Clockwork:
         drain, issuer, writes, reads = self.drain, self.issuer, self.writes, self.reads
         busy = self.job_count != 0 or self.block_count != 0 or drain.lse.ready
         hungry = not (loader.loaded[0] or loader.loaded[1])
-        settled = (
+        over = self.settled == KNOWN
+        self.settled += (
             host.state == SETTLE
             and jobs.finished
             and not busy
@@ -158,7 +163,7 @@ class Clockwork:
         self.job_count += job_taken - bool(job_done)
         self.block_count += begun - issuer.block_done
         self.now += 1
-        return not settled
+        return not over
 
     def relabel(self) -> None:
         """Call the bank of queries that is computed with the first one. Which one is which makes no difference, and so

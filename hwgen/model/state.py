@@ -210,7 +210,7 @@ def _holders(machine: Clockwork) -> Iterator[Holder]:
 
 
 def _core_holders(machine: Clockwork) -> Iterator[Holder]:
-    yield Holder(machine, ("running", "hungry", "job_count", "block_count"))
+    yield Holder(machine, ("running", "settled", "hungry", "job_count", "block_count"))
     fixed: tuple[str, ...] = ("step", "slot", "low", "next_low", "staying", "active", "bank")
     issuer = machine.issuer
     edge = above(issuer.cols - 1)

@@ -65,7 +65,7 @@ def test_latencies() -> None:
     captured = [cycle for cycle, name, _ in s.events if name == "capture"]
     assert asked[0] == rung + 1
     # The counters are copied before the next descriptor is asked for.
-    assert [asked[1], *captured] == [captured[0] + 10, asked[0] + 4 + 1 + 5, asked[1] + 4 + 1 + 5]
+    assert [asked[1], *captured] == [captured[0] + 10, asked[0] + 4 + 1 + 5 + 1, asked[1] + 4 + 1 + 5 + 1]
     assert [now.working for now in s.levels[captured[0] : captured[0] + 2]] == [1, 0]
     # It is busy all the time between the two descriptors.
     assert all(now.busy for now in s.levels[rung : captured[1] + 1])
@@ -139,7 +139,8 @@ def test_fault_at_any_time(rest: int) -> None:
             if s.bus_works or hit[-1:] == [(first, begin)]:
                 report = Report(Fault.READ_RESPONSE, first, 0x77000 + wait)
                 assert since[0] == ("fault", report)
-                assert len(s.of("run", since=now)) == 1
+                # It may have been started in the cycle in which something was found.
+                assert len(s.of("run", since=now + 1)) == 1
             assert [name for name, _ in since if name != "fault"].count("done") == 1
             assert s.levels[-1].head == first + 2
 
@@ -213,16 +214,16 @@ def test_abort_at_any_time(doorbell: bool) -> None:
 
     s = play(scenario, **SHORT)
     assert s.of("request") == places(0, 2 * WHOLE, 3)
-    assert sum(aborted) == 2 * (1 + 2 + 1 + 2)
+    assert sum(aborted) == 2 * (1 + 2 + 1 + 2 + 1)
     assert s.require_flushes() == sum(aborted)
     assert len(s.of("capture")) == 2 * WHOLE - sum(aborted)
 
 
 def test_abort_together_with_a_fault() -> None:
-    """The fault is told, not the abort, which halts the queue nevertheless."""
+    """The fault is told, which is seen a cycle late, not the abort, which halts the queue nevertheless."""
 
     async def scenario(s: Surroundings) -> None:
-        for late in range(3 + HOLD):
+        for late in range(1, 3 + HOLD):
             s.ring(2)
             await s.steps(3)
             begin = s.cycle
@@ -238,7 +239,7 @@ def test_abort_together_with_a_fault() -> None:
             await s.settle()
 
     s = play(scenario, **SHORT)
-    assert s.of("request") == places(0, 2 * (3 + HOLD), 3)
+    assert s.of("request") == places(0, 2 * (2 + HOLD), 3)
 
 
 @pytest.mark.parametrize("before", [None, 1, 7], ids=["alone", "abort-just-before", "abort-before"])

@@ -89,6 +89,7 @@ def test_every_client_gets_its_words(
             _, _, taken = await ctx.tick().sample(dut.taken)
             for i in range(len(depths)):
                 counts[i] += taken >> i & 1
+        await ctx.tick()
         assert ctx.get(dut.idle)
 
     wanted = []
@@ -156,7 +157,7 @@ def test_latencies() -> None:
     assert (memory.asked, memory.sent) == ([ask], [come, come + 1, come + 2])
     # Nobody takes the words.
     assert [t for t, valid in enumerate(seen) if valid] == list(range(come + dut.WORD_LATENCY, 18))
-    assert [t for t, (idle, *_) in enumerate(busy) if idle] == [0]
+    assert [t for t, (idle, *_) in enumerate(busy) if idle] == [1]
     assert [t for t, (_, waiting, _) in enumerate(busy) if waiting] == list(range(ask + 1, come + 1))
     assert [t for t, (*_, taken) in enumerate(busy) if taken] == [come + 1, come + 2, come + 3]
 
@@ -356,8 +357,10 @@ def test_busy_until_the_last_word_is_taken() -> None:
         await ctx.tick()
         ctx.set(dut.words[0].ready, 1)
         while not ctx.get(dut.words[0].valid):
-            idle.append(ctx.get(dut.idle))
             await ctx.tick()
+            idle.append(ctx.get(dut.idle))
+        # The word is taken, and a cycle later the engine says so.
+        await ctx.tick()
         idle.append(ctx.get(dut.idle))
         await ctx.tick()
         assert ctx.get(dut.idle)
