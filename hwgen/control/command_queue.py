@@ -21,7 +21,7 @@ class CommandQueue(Part):
     start, as it does if it holds more than the ring has places; with no descriptor at hand, it only halts. A soft reset
     also sets `head` to 0, and nothing is reported.
 
-    Latency 1 cycle from `start` to the first request, 2 from `settled` to the end of `working`, 2 from `fault_in` to
+    Latency 2 cycles from `start` to the first request, 2 from `settled` to the end of `working`, 2 from `fault_in` to
     `flush`. The counters are copied before the next descriptor has its turn.
 
     Members
@@ -33,7 +33,8 @@ class CommandQueue(Part):
     working:                a descriptor is being worked on: cycles count
     busy:                   something is to be done
     request:                for the descriptor's bytes
-    load, loaded, code, offset: the descriptor unit is to collect and check; has done so; its verdict
+    load, loaded, code, offset: the descriptor unit is to collect and check, from the last cycle in which `load` is set
+                            on; has done so; its verdict
     run:                    pulse, the descriptor unit's descriptor is to be worked on
     settled:                nothing of the run is left anywhere
     fault_in:               from engines and walker;  fault, fault_index: what to tell the host
@@ -81,25 +82,32 @@ class CommandQueue(Part):
         m = Module()
         # The place of descriptor `head` in the ring, found by counting, and its address.
         self._place, self._address = Signal(QUEUE_BITS), Signal(self._params.config.address_bits)
-        self._waiting = Signal(QUEUE_BITS)
+        # What the host wants, a cycle late: descriptors not finished, the pulses. Behind that, if it wants too many.
+        self._waiting, self._start, self._abort, self._crowded = Signal(QUEUE_BITS), Signal(), Signal(), Signal()
         # An abort or a soft reset was asked for and has not been done; it is a soft reset.
         self._stop, self._forget, self._halted = Signal(), Signal(), Signal()
         self._keep_stop, self._keep_forget, self._interrupted = Signal(), Signal(), Signal()
         self._hold = Signal(range(reset_cycles(self._params) + 1))
-        # What comes from afar, a cycle late: none of it is news that cannot wait, and all of it comes in the same order.
+        # What comes from afar, a cycle late: none of it is urgent, and its order stays.
         self._settled, self._quiet, self._fault = Signal(), Signal(), Signal.like(self.fault_in)
         m.d.sync += [self._settled.eq(self.settled), self._quiet.eq(self.quiet), self._fault.eq(self.fault_in)]
         m.d.sync += self._address.eq(self.base + self._place.shift_left(DESCRIPTOR_BYTES.bit_length() - 1))
         m.d.comb += [
-            self._waiting.eq(self.tail - self.head),
             self.request.payload.address.eq(self._address),
             self.request.payload.bytes.eq(DESCRIPTOR_BYTES),
             self.fault_index.eq(self.head),
-            self._stop.eq(self._keep_stop | self.abort | self.soft_reset),
+            self._stop.eq(self._keep_stop | self._abort | self.soft_reset),
             self._forget.eq(self._keep_forget | self.soft_reset),
             self._interrupted.eq(self._fault.valid | self._stop),
         ]
-        m.d.sync += [self._keep_stop.eq(self._stop), self._keep_forget.eq(self._forget)]
+        m.d.sync += [
+            self._waiting.eq(self.tail - self.head),
+            self._start.eq(self.start & ~self.ready),
+            self._abort.eq(self.abort),
+            self._crowded.eq(self._waiting > self.size),
+            self._keep_stop.eq(self._stop),
+            self._keep_forget.eq(self._forget),
+        ]
         with m.FSM(init="BOOT") as fsm:
             at_rest = [fsm.ongoing(state) for state in ("BOOT", "IDLE", "KEEP")]
             m.d.comb += [
@@ -125,17 +133,17 @@ class CommandQueue(Part):
     def _wait(self, m: Module) -> None:
         """Nothing is at hand."""
         with m.State("IDLE"):
-            m.d.comb += self.ready.eq(self.start & ~self._forget)
-            with m.If(self.start):
+            m.d.comb += self.ready.eq(self._start & ~self._forget)
+            with m.If(self._start):
                 m.d.sync += self._halted.eq(0)
             with m.If(self._forget):
                 m.next = "FLUSH"
             with m.Elif(self._stop):
                 m.d.comb += self.done.eq(1)
                 m.d.sync += [self._halted.eq(1), self._keep_stop.eq(0)]
-            with m.Elif((self._waiting != 0) & (self.start | ~self._halted)):
+            with m.Elif((self._waiting != 0) & (self._start | ~self._halted)):
                 m.next = "ASK"
-            with m.Elif(self.start):
+            with m.Elif(self._start):
                 m.d.comb += self.done.eq(1)
         with m.State("KEEP"):
             with m.If(~self.copying):
@@ -144,10 +152,12 @@ class CommandQueue(Part):
     def _fetch(self, m: Module) -> None:
         """The next descriptor."""
         with m.State("ASK"):
+            # The request may be taken in any of these cycles, and its words come later than in the next one.
+            m.d.comb += self.load.eq(1)
             # A soft reset takes the tail back at once, so that the queue looks full.
-            with m.If((self._waiting > self.size) & self._forget):
+            with m.If((self._crowded) & self._forget):
                 m.next = "FLUSH"
-            with m.Elif(self._waiting > self.size):
+            with m.Elif(self._crowded):
                 self._report(m, Fault.QUEUE, self.base)
                 m.d.sync += self._halted.eq(1)
                 m.d.comb += self.done.eq(1)
@@ -155,7 +165,6 @@ class CommandQueue(Part):
             with m.Else():
                 m.d.comb += self.request.valid.eq(1)
                 with m.If(self.request.ready):
-                    m.d.comb += self.load.eq(1)
                     m.next = "FETCH"
         with m.State("FETCH"):
             with m.If(self.loaded & ~self._interrupted):
@@ -203,7 +212,7 @@ class CommandQueue(Part):
                 m.next = "KEEP"
                 self._finish(m)
                 with m.If(self._stop):
-                    m.d.comb += [self.done.eq(~self._forget), self.ready.eq(self.start & ~self._forget)]
+                    m.d.comb += [self.done.eq(~self._forget), self.ready.eq(self._start & ~self._forget)]
                     m.d.comb += self.clear_counters.eq(self._forget)
                     m.d.sync += [self._halted.eq(~self._forget), self._keep_stop.eq(0), self._keep_forget.eq(0)]
                 with m.If(self._forget):

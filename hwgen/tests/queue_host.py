@@ -10,7 +10,7 @@ from hwgen.timing import reset_cycles
 
 PARAMS = tiny(address_bits=40)
 HOLD = reset_cycles(PARAMS)
-PULSES = ("ready", "done", "load", "run", "capture", "clear_counters")
+PULSES = ("ready", "done", "run", "capture", "clear_counters")
 LEVELS = ("head", "working", "busy", "flush", "reset_data", "quiet")
 
 
@@ -89,11 +89,12 @@ class Surroundings:
         wrong, address = fault or (Fault.NONE, 0)
         ctx.set(dut.fault_in, {"valid": int(fault is not None), "code": wrong, "address": address})
         ctx.set(dut.request.ready, int(left["deaf"] == 0))
-        names = [*PULSES, *LEVELS[:-1], "fault_index"]
+        names = [*PULSES, *LEVELS[:-1], "fault_index", "load"]
         ports = [getattr(dut, name) for name in names]
         _, _, request, where, told, *values = await ctx.tick().sample(
             dut.request.valid, dut.request.payload, dut.fault, *ports
         )
+        inputs["asked"] = int(request and left["deaf"] == 0)
         self._note(dict(zip(names, values, strict=True)) | inputs, where if request else None, told)
 
     def _note(self, seen: dict[str, int], request: Any, told: Any) -> None:
@@ -101,12 +102,12 @@ class Surroundings:
         assert self._offer is None or (request is not None and request.address == self._offer)
         self._offer = None
         assert seen["start"] or not seen["ready"]
-        if seen["load"]:
-            assert request.bytes == 256
+        if seen["asked"]:
+            assert request.bytes == 256 and seen["load"]
             self.events.append((self.cycle, "request", request.address))
         elif request is not None:
             self._offer = request.address
-        self.events += [(self.cycle, name, 1) for name in PULSES if seen[name] and name != "load"]
+        self.events += [(self.cycle, name, 1) for name in PULSES if seen[name]]
         if told.valid:
             report = Report(told.code, seen["fault_index"], told.address)
             self.events.append((self.cycle, "fault", report))
@@ -124,7 +125,7 @@ class Surroundings:
             left["rest"] = 0
         if seen["ready"]:
             self.pending = 0
-        if seen["load"]:
+        if seen["asked"]:
             self.requests += 1
             left |= {"fetch": times["fetch"], "rest": times["rest"], "deaf": times["deaf"]}
         elif self._offer is not None:
