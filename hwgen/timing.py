@@ -50,9 +50,16 @@ def value_latency(params: Params) -> int:
     return score_latency(params) + folds + FoldSum.LATENCY + lane_latency(params)
 
 
+def issue_latency() -> int:
+    """Cycles from a visit's start, which claims its rows, to a key's issue."""
+    from hwgen.control.issuer import VisitIssuer
+
+    return VisitIssuer.LATENCY
+
+
 def value_rows(params: Params) -> int:
     """Value rows to hold: those ahead of the arrays and those in flight between issue and release."""
-    in_flight = value_latency(params) + params.config.rows_f + params.visit + 4
+    in_flight = issue_latency() + value_latency(params) + params.config.rows_f + params.visit + 4
     return params.config.buffer_rows + -(-in_flight // _shortest_visit(params))
 
 
@@ -65,7 +72,7 @@ def reset_cycles(params: Params) -> int:
 
 def key_rows(params: Params) -> int:
     """Key rows to hold: those ahead of the array and those in flight between issue and release."""
-    in_flight = key_latency(params) + params.config.rows_e + 2
+    in_flight = issue_latency() + key_latency(params) + params.config.rows_e + 2
     return params.config.buffer_rows + -(-in_flight // _shortest_visit(params))
 
 

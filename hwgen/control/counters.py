@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out
 from hwgen.control.causes import BUSY, CAUSE_BITS, Cause
 from hwgen.params import Params
 from hwgen.part import Part
-from hwgen.timing import value_latency
+from hwgen.timing import issue_latency, value_latency
 
 COUNTER_BITS = 48
 
@@ -62,7 +62,7 @@ class CoreEvents(Part):
     def elaborate(self, platform):
         m = Module()
         later = [self.cause]
-        for i in range(value_latency(self._params)):
+        for i in range(issue_latency() + value_latency(self._params)):
             cause = Signal(CAUSE_BITS, name=f"cause_{i}")
             m.d.sync += cause.eq(later[-1])
             later.append(cause)

@@ -9,9 +9,10 @@ from golden.scoremod.program import INDEX_BITS
 from hwgen.array.feeder import key_address
 from hwgen.control.causes import BUSY, CAUSE_BITS, Cause
 from hwgen.control.job import geometry_layout
-from hwgen.control.tags import block_layout, score_tag_layout
+from hwgen.control.tags import OF_ROWS, block_layout, planned_layout, score_tag_layout, visit_layout
+from hwgen.control.visit_queue import VisitQueue
 from hwgen.params import EDGE_BITS, GROUP_BITS, Params
-from hwgen.part import Part
+from hwgen.part import Part, place
 from hwgen.timing import hazard_distance, key_rows, row_bits
 
 
@@ -32,11 +33,13 @@ def bias_layout(params: Params) -> data.StructLayout:
 class VisitIssuer(Part):
     """What all issuers share: one visit after the other, without a gap where nothing is missing.
 
-    A visit starts when its operands are there, the slot was last visited at least `timing.hazard_distance` cycles ago
-    and, at the slot's last key, its previous result is drained. Once started nothing stops it. Which visit comes next
-    is a matter of the class derived from this one.
+    Visits are described ahead, a few wait in a `VisitQueue`. The first one starts when its rows are there and, as was
+    so in the cycle before, its queries are loaded, its slot will have been visited last at least
+    `timing.hazard_distance` cycles ago and, at the slot's last key, its previous result is drained. Once started
+    nothing stops it. Which visit comes next is a matter of the class derived from this one.
 
-    Latency 1 cycle from `block` to the first visit; throughput 1 fold a cycle.
+    Latency 3 cycles from `block` to the start of its first visit if none waits, LATENCY from there to the tag, in which
+    what buffers tell of the visit's rows is taken over; throughput 1 fold a cycle.
 
     Members: geometry; block; loaded (query banks); key, value (heads of the row buffers), advance (claims both),
     block_last (the row claimed is the block's last), keep (then go back to the block's first); pending (slots
@@ -44,9 +47,11 @@ class VisitIssuer(Part):
     array); cause (BUSY or why not); pairs (allowed pairs of the visit that starts); block_done (the last fold of the
     block in `bank` is issued), empty_done (likewise, of a block without keys); more (blocks or jobs are waiting),
     running (visits happened since the run began), busy (there is a job). Where there is a score program, kv and batch
-    (indices of the visit's key and of its batch; what the program makes of them is not yet in the tag); where there is
-    a bias, bias (its buffer's head, claimed with the others).
+    (indices of the key and of its batch beside the tag; what the program makes of them is not yet in it); where there
+    is a bias, bias (its buffer's head, claimed with the others).
     """
+
+    LATENCY = 1
 
     def __init__(self, params: Params) -> None:
         self._params = params
@@ -87,26 +92,22 @@ class VisitIssuer(Part):
     def elaborate(self, platform):
         m = Module()
         p = self._params
-        self._active, self._go, self._end = Signal(), Signal(), Signal()
-        self._block = Signal(block_layout(p))
-        # The slot shown the current key, and whether it is the last one.
-        self._slot, self._last_slot = Signal(p.slot_bits), Signal()
-        self._key = Signal.like(self._block.keys)
-        self._step = Signal(range(max(p.visit, 2)))
-        self._hazard = Signal()
-        self._block_end = Signal()
-        self._prepare(m)
-        self._fill_tag(m)
+        self._queue = VisitQueue(p)
+        place(m, "visit_queue", self._queue)
+        self._head, self._second = self._queue.head, self._queue.second
+        self._describe_visits(m)
         self._decide(m)
-        self._advance(m)
+        self._fill_tag(m)
         self._explain(m)
         return m
+
+    # Ahead: describing visits.
 
     def _prepare(self, m: Module) -> None:
         """Signals that only one kind of issuer has."""
 
     def _describe(self, m: Module, skip: Signal, width: Signal) -> dict:
-        """Which columns see the key; gives those fields of the tag that depend on the visit's place among others."""
+        """Which columns see the key; gives those fields of the visit that depend on its place among others."""
         raise NotImplementedError
 
     def _shows(self):
@@ -122,12 +123,8 @@ class VisitIssuer(Part):
         raise NotImplementedError
 
     def _next_visit(self, m: Module) -> None:
-        """What the last cycle of a visit changes."""
+        """What a visit that has been described changes."""
         raise NotImplementedError
-
-    def _lacks_keys(self):
-        """No key to show, be it for now."""
-        return self._shows_nothing()
 
     def _keep(self):
         """The block's rows stay."""
@@ -137,126 +134,171 @@ class VisitIssuer(Part):
         """The current key's row is not needed behind this visit."""
         return self._last_slot
 
+    def _describe_visits(self, m: Module) -> None:
+        """One a cycle, while there is room; a block without keys is one too."""
+        p, queue, visit = self._params, self._queue, self._queue.visit
+        self._active, self._block, self._bank = Signal(), Signal(block_layout(p)), Signal()
+        # The slot shown the current key, and whether it is the last one.
+        self._slot, self._last_slot = Signal(p.slot_bits), Signal()
+        self._key = Signal.like(self._block.keys)
+        # The visit at hand, or the block without any, is handed on; with it the block ends.
+        self._end, self._void, self._block_end = Signal(), Signal(), Signal()
+        self._prepare(m)
+        skip, width = Signal(p.count_bits), Signal(p.count_bits)
+        fields = {
+            "slot": self._slot,
+            "bank": self._bank,
+            "skip": skip,
+            "width": width,
+            "row_end": self._row_end(),
+            "keep": self._keep(),
+            "nothing": self._shows_nothing(),
+        }
+        fields |= self._describe(m, skip, width)
+        if p.score is not None:
+            fields |= {"key": self._key, "batch": self._block.batch}
+        m.d.comb += [visit[name].eq(value) for name, value in fields.items()]
+        m.d.comb += [
+            self._end.eq(self._active & self._shows() & queue.room),
+            self._void.eq(self._active & self._shows_nothing() & queue.room),
+            self._block_end.eq((self._end & visit.block_last) | self._void),
+            queue.push.eq(self._end | self._void),
+            self.block.ready.eq(~self._active | self._block_end),
+        ]
+        with m.If(self._end):
+            self._next_visit(m)
+        with m.If(self._block_end):
+            m.d.sync += self._bank.eq(~self._bank)
+        with m.If(self.block.ready):
+            payload = self.block.payload
+            m.d.sync += [self._active.eq(self.block.valid), self._block.eq(payload)]
+            self._begin_block(m, payload)
+
+    # Behind the queue: visits start and last.
+
+    def _needless(self):
+        """The first visit needs no rows."""
+        return Const(0)
+
     def _rows(self) -> list:
         """The rows that a visit needs and why there is none without."""
         rows = [(self.key.ready, Cause.WAIT_K), (self.value.ready, Cause.WAIT_V)]
         return [*rows, (self.bias.ready, Cause.WAIT_K)] if self._params.has_bias else rows
 
-    def _fill_tag(self, m: Module) -> None:
-        """The tag of the current visit."""
-        p, visit = self._params, self.tag.visit
-        skip, width = Signal(p.count_bits), Signal(p.count_bits)
-        own = self._describe(m, skip, width)
-        fields = {
-            "slot": self._slot,
-            "bank": self.bank,
-            "first": own.pop("first"),
-            "last": own.pop("last"),
-            "block_last": own.pop("block_last"),
-            "key_last": own.pop("key_last"),
-            "skip": skip,
-            "width": width,
-            "ek": self.key.exponent,
-            "ev": self.value.exponent,
-            "bad": self.key.poisoned | self.value.poisoned,
-            "row": self.value.row,
-        }
-        if p.has_bias:
-            fields["bias_row"] = self.bias.row
-        m.d.comb += [visit[name].eq(value) for name, value in (fields | own).items()]
-        m.d.comb += self.pairs.eq(Mux(self._counts(), width - skip, 0))
-        if p.score is not None:
-            m.d.comb += [self.kv.eq(self._key), self.batch.eq(self._block.batch)]
-
-    def _counts(self):
-        """A visit starts that shows pairs."""
-        return self._go & (self._step == 0)
+    def _loaded(self, visit):
+        return Mux(visit.bank, self.loaded[1], self.loaded[0])
 
     def _decide(self, m: Module) -> None:
-        """Start a visit, or go on with it."""
-        p = self._params
-        ready = Signal()
-        starting = Signal()
-        free = Signal()
-        ready_rows = self._loaded()
-        for row, _ in self._rows():
-            ready_rows = ready_rows & row
+        """Start the first visit, or go on with it; look whether it, or the one behind, may start in the next cycle."""
+        p, geometry, queue, head = self._params, self.geometry, self._queue, self._head
+        self._step = step = Signal(range(max(p.visit, 2)))
+        # The step is the first one, or the last one; the visit may start; there is none, and its block may end.
+        self._first, self._may, self._go = Signal(init=1), Signal(), Signal()
+        final, passes, starting, end = Signal(), Signal(), Signal(), Signal()
+        ready = Cat(row for row, _ in self._rows()).all() | self._needless()
         m.d.comb += [
-            free.eq(~(self.tag.visit.last & Array(self.pending)[self._slot])),
-            ready.eq(ready_rows & ~self._hazard & free),
-            starting.eq(self._active & self._shows() & (self._step == 0) & ready),
-            self._go.eq(starting | (self._step != 0)),
-            self._end.eq(self._go & (self._step == self.geometry.last_step)),
-            self._block_end.eq(self._end & self.tag.visit.block_last),
-            self.finishing.eq(starting & self.tag.visit.last),
-            self.finishing_slot.eq(self._slot),
-            self.tag.valid.eq(self._go & (self._step <= self.geometry.last_fold_e)),
-            self.tag.fold.eq(self._step),
-            self.tag.first_fold.eq(self._step == 0),
-            self.tag.last_fold.eq(self._step == self.geometry.last_fold_e),
-            self.address.eq(Cat(self._step[: p.fold_e_bits], self.key.row)),
-            self.advance.eq(self._end & self._row_end()),
-            self.block_last.eq(self._block_end),
-            self.keep.eq(self._keep()),
-            self.empty_done.eq(self._active & self._shows_nothing() & self._loaded()),
+            starting.eq(self._may & ready),
+            self._go.eq(starting | ~self._first),
+            end.eq(self._go & final),
+            queue.pop.eq(end | passes),
+            self.finishing.eq(starting & head.last),
+            self.finishing_slot.eq(head.slot),
+            self.advance.eq(end & head.row_end),
+            self.block_last.eq(end & head.block_last),
+            self.keep.eq(head.keep),
+            self.empty_done.eq(passes),
+            self.block_done.eq(self.block_last | passes),
+            self.bank.eq(head.bank),
+            self.pairs.eq(Mux(starting & self._counts(), head.width - head.skip, 0)),
         ]
-        self._history(m, starting)
+        with m.If(self._go & ~final):
+            m.d.sync += [step.eq(step + 1), self._first.eq(0), final.eq(step + 1 == geometry.last_step)]
+        with m.Else():
+            m.d.sync += [step.eq(0), self._first.eq(1), final.eq(geometry.last_step == 0)]
+        recent = self._history(m, starting)
+        # No visit is shorter than a lane's group of columns.
+        now = self._free(head, recent[p.group : -1])
+        later = self._free(self._second, recent[p.group - 1 : -1])
+        empty, next_empty = ((visit.nothing & self._loaded(visit)) for visit in (head, self._second))
+        m.d.sync += [
+            self._may.eq(
+                Mux(queue.pop, queue.second_there & later, queue.head_there & self._first & ~starting & now)
+            ),
+            passes.eq(Mux(queue.pop, queue.second_there & next_empty, queue.head_there & empty)),
+        ]
+        m.d.comb += self._hazard.eq(self._met(head, recent[p.group :]))
 
-    def _loaded(self):
-        return Mux(self.bank, self.loaded[1], self.loaded[0])
+    def _counts(self):
+        """The first visit's pairs count."""
+        return Const(1)
 
-    def _history(self, m: Module, starting: Signal) -> None:
-        """The slots visited in the last hazard_distance - 1 cycles."""
+    def _free(self, visit, recent: list):
+        """Nothing but rows may be missing."""
+        drained = ~(visit.last & Array(self.pending)[visit.slot])
+        return ~visit.nothing & self._loaded(visit) & ~self._met(visit, recent) & drained
+
+    def _met(self, visit, recent: list):
+        """A visit's slot is that of one of these starts."""
+        return Cat(valid & (slot == visit.slot) for valid, slot in recent).any() if recent else Const(0)
+
+    def _history(self, m: Module, starting: Signal) -> list:
+        """What starts now, and in each of the hazard_distance - 1 cycles before."""
         p = self._params
-        recent = []
-        before = (starting, self._slot)
+        self._hazard = Signal()
+        recent = [(starting, self._head.slot)]
         for i in range(1, hazard_distance(p)):
             valid, slot = Signal(name=f"recent_{i}"), Signal(p.slot_bits, name=f"recent_slot_{i}")
-            m.d.sync += [valid.eq(before[0]), slot.eq(before[1])]
-            if i >= p.group:  # no visit is shorter
-                recent.append(valid & (slot == self._slot))
-            before = (valid, slot)
-        m.d.comb += self._hazard.eq(Cat(recent).any())
+            m.d.sync += [valid.eq(recent[-1][0]), slot.eq(recent[-1][1])]
+            recent.append((valid, slot))
+        return recent
 
-    def _advance(self, m: Module) -> None:
-        """Next fold, slot, key, block."""
-        with m.If(self._go):
-            m.d.sync += self._step.eq(self._step + 1)
-        with m.If(self._end):
-            m.d.sync += self._step.eq(0)
-            self._next_visit(m)
-        m.d.comb += self.block.ready.eq(~self._active | self._block_end | self.empty_done)
-        m.d.comb += self.block_done.eq(self._active & self.block.ready)
-        with m.If(self.block_done):
-            m.d.sync += self.bank.eq(~self.bank)
-        with m.If(self.block.ready):
-            payload = self.block.payload
-            m.d.sync += [
-                self._active.eq(self.block.valid),
-                self._block.eq(payload),
-            ]
-            self._begin_block(m, payload)
+    def _fill_tag(self, m: Module) -> None:
+        """The tag of the first visit's fold, a cycle later; what comes from its rows is there by then."""
+        p, tag, step, head = self._params, self.tag, self._step, self._head
+        names = [name for name in planned_layout(p).members if name in visit_layout(p).members and name not in OF_ROWS]
+        m.d.sync += [
+            tag.valid.eq(self._go & (step <= self.geometry.last_fold_e)),
+            tag.fold.eq(step),
+            tag.first_fold.eq(self._first),
+            tag.last_fold.eq(step == self.geometry.last_fold_e),
+            *(tag.visit[name].eq(head[name]) for name in names),
+        ]
+        bad = self.key.poisoned | self.value.poisoned
+        m.d.comb += [
+            tag.visit.ek.eq(self.key.exponent),
+            tag.visit.ev.eq(self.value.exponent),
+            tag.visit.bad.eq(bad & ~tag.visit.sink if p.has_sink else bad),
+            tag.visit.row.eq(self.value.row),
+            self.address.eq(Cat(tag.fold[: p.fold_e_bits], self.key.row)),
+        ]
+        if p.has_bias:
+            m.d.comb += tag.visit.bias_row.eq(self.bias.row)
+        if p.score is not None:
+            m.d.sync += [self.kv.eq(head.key), self.batch.eq(head.batch)]
 
     def _explain(self, m: Module) -> None:
         """The first thing that is missing."""
-        m.d.comb += self.cause.eq(Cause.WAIT_OUT)
+        queue, head = self._queue, self._head
+        m.d.comb += self.cause.eq(Cause.SETUP)
         with m.If(self._go):
-            m.d.comb += self.cause.eq(Mux(self.tag.valid, BUSY, Cause.PAD))
+            m.d.comb += self.cause.eq(Mux(self._step <= self.geometry.last_fold_e, BUSY, Cause.PAD))
         with m.Elif(~self.busy):
             m.d.comb += self.cause.eq(Cause.NO_JOB)
         with m.Elif(~self.running):
             m.d.comb += self.cause.eq(Cause.FILL)
-        with m.Elif(~self._active):
-            m.d.comb += self.cause.eq(Mux(self.block.valid | self.more, Cause.SETUP, Cause.DRAIN))
-        with m.Elif(~self._loaded()):
+        with m.Elif(~queue.head_there):
+            m.d.comb += self.cause.eq(Mux(self._active | self.block.valid | self.more, Cause.SETUP, Cause.DRAIN))
+        with m.Elif(~self._loaded(head)):
             m.d.comb += self.cause.eq(Cause.WAIT_Q)
-        with m.Elif(self._lacks_keys()):
+        with m.Elif(head.nothing):
             m.d.comb += self.cause.eq(Cause.SETUP)
         for row, cause in self._rows():
-            with m.Elif(~row):
+            with m.Elif(~(row | self._needless())):
                 m.d.comb += self.cause.eq(cause)
         with m.Elif(self._hazard):
             m.d.comb += self.cause.eq(Cause.HAZARD)
+        with m.Elif(head.last & Array(self.pending)[head.slot]):
+            m.d.comb += self.cause.eq(Cause.WAIT_OUT)
 
 
 class Issuer(VisitIssuer):

@@ -46,7 +46,7 @@ class SegmentIssuer(VisitIssuer):
         m.d.comb += [
             self._last_slot.eq(self._rest == 0),
             self._last_key.eq(self._left == 1),
-            self._ends.eq((self._end & self._last_key & self._last_slot) | self.empty_done | passed),
+            self._ends.eq((self._end & self._last_key & self._last_slot) | self._void | passed),
             self._take.eq(self._ends | ~self._there),
             self.segment.ready.eq(self._take | ~self._waiting),
         ]
@@ -57,7 +57,7 @@ class SegmentIssuer(VisitIssuer):
         with m.If(self._take | self._end):
             self._step_on(m)
         m.d.comb += [
-            self.void.valid.eq(self.block_done),
+            self.void.valid.eq(self._block_end),
             self.void.mask.eq(self._in_use() & ~self._seen()),
         ]
 
@@ -75,12 +75,14 @@ class SegmentIssuer(VisitIssuer):
             "last": self._last_key & (segment.last & self._at).any(),
             "block_last": self._last_key & self._last_slot & segment.block_last,
             "key_last": self._row_end(),
-            "bad": (self.key.poisoned | self.value.poisoned) & ~segment.sink,
         }
         return fields | ({"sink": segment.sink} if p.has_sink else {})
 
     def _counts(self):
-        return super()._counts() & ~self._segment.sink
+        return ~self._needless()
+
+    def _needless(self):
+        return self._head.sink if self._params.has_sink else Const(0)
 
     def _shows(self):
         return self._there & ~self._nothing()
@@ -91,14 +93,8 @@ class SegmentIssuer(VisitIssuer):
     def _nothing(self):
         return (self._segment.keys == 0) | (self._segment.live == 0)
 
-    def _lacks_keys(self):
-        return ~self._shows()
-
     def _row_end(self):
         return self._last_slot & ~self._segment.sink
-
-    def _rows(self) -> list:
-        return [(row | self._segment.sink, cause) for row, cause in super()._rows()]
 
     def _begin_block(self, m: Module, payload) -> None:
         m.d.sync += self._visited.eq(0)

@@ -55,7 +55,7 @@ def fetch_layout(params: Params) -> data.StructLayout:
 
 
 def void_layout(params: Params) -> data.StructLayout:
-    """The slots of a block that were shown nothing, in the cycle in which it is wholly issued."""
+    """The slots of a block that are shown nothing, in the cycle in which its last visit is described."""
     return data.StructLayout({"valid": 1, "mask": params.config.slots})
 
 

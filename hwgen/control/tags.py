@@ -9,10 +9,15 @@ from amaranth.hdl import signed, unsigned
 from amaranth.lib import data
 from amaranth.utils import ceil_log2
 
+from golden.scoremod.program import INDEX_BITS
 from hwgen.control.job import batch_head, listed
 from hwgen.params import EDGE_BITS, GROUP_BITS, LENGTH_BITS, OFFSET_BITS, QUERY_BITS, Params
 from hwgen.scoremod.layout import outputs_layout
 from hwgen.timing import row_bits
+
+
+OF_ROWS = ("ek", "ev", "bad", "row", "bias_row", "key")
+"""Fields of a visit that come from its rows or, behind the issuer, from a score program."""
 
 
 def visit_layout(params: Params) -> data.StructLayout:
@@ -66,6 +71,21 @@ def score_fields(params: Params) -> dict:
 
         fields["bias_row"] = unsigned(bias_row_bits(params))
     return fields
+
+
+def planned_layout(params: Params) -> data.StructLayout:
+    """A visit before it has its turn: what its tag says of it that does not come from its rows, and
+
+    row_end: the current key's row is not needed behind it
+    keep:    the block's rows stay
+    nothing: its block has no keys: there is no visit, only the block's end
+    key, batch: indices of the key and of its batch, where a score program may ask for them
+    """
+    fields = {name: shape for name, shape in visit_layout(params).members.items() if name not in OF_ROWS}
+    fields |= {"row_end": unsigned(1), "keep": unsigned(1), "nothing": unsigned(1)}
+    if params.score is not None:
+        fields |= {"key": unsigned(LENGTH_BITS), "batch": unsigned(INDEX_BITS["b"])}
+    return data.StructLayout(fields)
 
 
 def score_tag_layout(params: Params) -> data.StructLayout:

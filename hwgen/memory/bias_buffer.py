@@ -11,7 +11,7 @@ from amaranth.utils import ceil_log2
 from hwgen.memory.convert import raw_beat
 from hwgen.params import Params
 from hwgen.part import Part
-from hwgen.timing import hazard_distance, score_latency
+from hwgen.timing import hazard_distance, issue_latency, score_latency
 
 LEAST_ROWS = 8
 AHEAD = 4
@@ -24,7 +24,7 @@ def bias_rows(params: Params) -> int:
     AHEAD."""
     from hwgen.softmax.fold_sum import FoldSum
 
-    in_flight = score_latency(params) + FoldSum.LATENCY + params.config.cols
+    in_flight = issue_latency() + score_latency(params) + FoldSum.LATENCY + params.config.cols
     shortest_visit = max(params.group, hazard_distance(params))
     return 1 << ceil_log2(max(LEAST_ROWS, -(-in_flight // shortest_visit) + AHEAD))
 
@@ -50,8 +50,8 @@ class BiasBuffer(Part):
 
     A row's elements come in the order of the block's queries, slot 0 first, filled up to whole beats. They are
     gathered to slot rows of `cols` elements, each written to all lanes at once. Rows lie in a ring of `bias_rows`;
-    `ready` says that the oldest unclaimed one is complete, `row` is its place and `advance` claims it. A row is given
-    back when the last lane reads a later one.
+    `ready` says that the oldest unclaimed one is complete, `row` is its place and `advance` claims it; `row` is a cycle
+    late. A row is given back when the last lane reads a later one.
 
     Latency 1 cycle from a row's last elements to `ready`, 2 to where lanes can read them. Throughput
     gcd(beat, cols) elements a cycle, that is a beat a cycle where `beat` divides `cols`.
@@ -85,7 +85,7 @@ class BiasBuffer(Part):
         m = Module()
         head, tail = Signal.like(self.row), Signal.like(self.row)
         complete = Signal(range(bias_rows(self._params)))
-        room, finished = Signal(), Signal()
+        room, finished, claimed = Signal(), Signal(), Signal()
         self._gather(m, head, room, finished)
         m.d.comb += [
             # Row `tail` stays; the row before it is never filled, so that `head` tells full from empty.
@@ -95,7 +95,8 @@ class BiasBuffer(Part):
         m.d.sync += [
             head.eq(head + finished),
             complete.eq(complete + finished - self.advance),
-            self.row.eq(self.row + self.advance),
+            claimed.eq(self.advance),
+            self.row.eq(self.row + claimed),
         ]
         with m.If(self.read_valid):
             m.d.sync += tail.eq(self.read_row)

@@ -21,7 +21,8 @@ class RowBuffer(Part):
     the last row of a block comes `block_last`; if also `keep`, the block's rows, none of which may have been freed, are
     unclaimed again.
 
-    Latency 1 cycle from a row's last beat to `ready`; throughput 1 beat a cycle.
+    Latency 1 cycle from a row's last beat or `advance` to `ready`, 2 to `row`, `exponent` and `poisoned`; throughput 1
+    beat a cycle.
     """
 
     def __init__(self, params: Params, rows: int, folds: int, row_bits: int) -> None:
@@ -59,31 +60,39 @@ class RowBuffer(Part):
             accept.eq(self.input.valid & self.input.ready),
             finished.eq(accept & self.input.payload.last),
         ]
-        for count, leaves in ((used, self.freed), (complete, self.advance)):
+        # Of what is claimed only `ready` is told at once.
+        claim, last, keep = Signal(), Signal(), Signal()
+        m.d.sync += [claim.eq(self.advance), last.eq(self.block_last), keep.eq(self.keep)]
+        for count, leaves in ((used, self.freed), (complete, claim)):
             with m.If(finished != leaves):
                 m.d.sync += count.eq(count + Mux(finished, 1, Const(-1, signed(2))))
         claimed, following = Signal(range(capacity + 1)), Signal(self._row_bits, init=1)
         # The block's first row, and whether that is the oldest unclaimed one.
         start, at_start = Signal(self._row_bits), Signal(init=1)
-        again = Signal()
-        m.d.comb += again.eq(self.advance & self.block_last & self.keep)
-        m.d.sync += self.ready.eq(finished | again | (complete > 1) | (self.ready & ~self.advance))
-        with m.If(self.advance):
+        again, several = Signal(), Signal()
+        m.d.comb += [
+            again.eq(claim & last & keep),
+            # More than one row is complete; `complete` does not know of the claim yet.
+            several.eq(Mux(claim & ~again, complete > 2, (complete > 1) | (again & (claimed != 0)))),
+        ]
+        back = self.advance & self.block_last & self.keep
+        m.d.sync += self.ready.eq(finished | back | several | (self.ready & ~self.advance))
+        with m.If(claim):
             m.d.sync += [
                 claimed.eq(claimed + 1),
                 self.row.eq(following),
                 following.eq(following + 1),
-                at_start.eq(self.block_last),
+                at_start.eq(last),
             ]
-            with m.If(self.block_last):
+            with m.If(last):
                 m.d.sync += claimed.eq(0)
-                with m.If(self.keep):
+                with m.If(keep):
                     m.d.sync += [self.row.eq(start), following.eq(start + 1)]
                     m.d.sync += complete.eq((Cat(Const(1, 1), complete) + Cat(finished, claimed))[1:])
                 with m.Else():
                     m.d.sync += start.eq(following)
         places = (self.row, following, start)
-        self._describe(m, head, finished, places, at_start, again)
+        self._describe(m, head, finished, places, at_start, (claim, again))
         return m
 
     def _write(self, m: Module, head: Signal, accept: Signal, finished: Signal) -> None:
@@ -102,23 +111,23 @@ class RowBuffer(Part):
             self.write_data.eq(self.input.payload.elements),
         ]
 
-    def _describe(self, m: Module, head: Signal, finished: Signal, places, at_start: Signal, again: Signal) -> None:
+    def _describe(self, m: Module, head: Signal, finished: Signal, places, at_start: Signal, claims) -> None:
         """What goes with the oldest unclaimed row stands in a register; the memory gives what goes with the one behind
         it, and is a cycle late to know of what was just written."""
         layout = data.StructLayout({"exponent": self._params.input.exponent_bits, "poisoned": 1})
         m.submodules.facts = facts = Memory(shape=layout, depth=1 << self._row_bits, init=[], attrs=APART)
         write, read = facts.write_port(), facts.read_port()
-        row, following, start = places
+        (row, following, start), (claim, again) = places, claims
         now, first, late, come = Signal(layout), Signal(layout), Signal(layout), Signal(layout)
         was_late = Signal()
-        oldest = Mux(again, start, Mux(self.advance, following, row))
+        oldest = Mux(again, start, Mux(claim, following, row))
         m.d.comb += [
             come.exponent.eq(self.input.payload.exponent),
             come.poisoned.eq(self.input.payload.poisoned),
             write.en.eq(finished),
             write.addr.eq(head),
             write.data.eq(come),
-            read.addr.eq(Mux(again, start + 1, Mux(self.advance, following + 1, following))),
+            read.addr.eq(Mux(again, start + 1, Mux(claim, following + 1, following))),
             self.exponent.eq(now.exponent),
             self.poisoned.eq(now.poisoned),
         ]
@@ -128,7 +137,7 @@ class RowBuffer(Part):
         arrives = finished & (head == oldest)
         # The memory is slow: the choice comes behind a register.
         stored, other, other_counts = Signal(layout), Signal(layout), Signal()
-        with m.If(arrives | Mux(again, ~at_start, self.advance)):
+        with m.If(arrives | Mux(again, ~at_start, claim)):
             m.d.sync += [
                 stored.eq(read.data),
                 other.eq(Mux(arrives, come.as_value(), Mux(again, first.as_value(), late.as_value()))),

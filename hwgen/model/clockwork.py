@@ -123,6 +123,8 @@ class Clockwork:
             drain.lse.taken = drain.lse.ready
         job_done = job_done and drain.o.taken
         drain.tick(now)
+        # Tags are a cycle behind their visits.
+        shown = issuer.visiting
         more = self.blocks.state != IDLE or jobs.offering
         cause = issuer.tick(now, busy, self.running, more)
         runs = self.runs
@@ -159,7 +161,7 @@ class Clockwork:
             jobs.start()
         if jobs.lengths is not None:
             jobs.lengths.tick()
-        self.running = busy and (self.running or issuer.visiting)
+        self.running = busy and (self.running or shown)
         self.job_count += job_taken - bool(job_done)
         self.block_count += begun - issuer.block_done
         self.now += 1
@@ -174,6 +176,7 @@ class Clockwork:
             loader.occupied.reverse()
             loader.bank ^= 1
             loader.released = deque((time, bank ^ 1) for time, bank in loader.released)
+            self.issuer.queue = deque(visit._replace(bank=visit.bank ^ 1) for visit in self.issuer.queue)
             self.issuer.bank = 0
 
     def moved(self) -> None:

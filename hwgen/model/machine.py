@@ -16,7 +16,7 @@ from hwgen.model.clockwork import Clockwork
 from hwgen.model.parts.reading import BEAT_CREDIT
 from hwgen.model.work import Work
 from hwgen.params import Params
-from hwgen.timing import value_latency
+from hwgen.timing import issue_latency, value_latency
 
 MOST_LATENCY = 1 << 16
 
@@ -101,7 +101,7 @@ def _counters(machine: Clockwork) -> dict[str, int]:
     visits, steps = machine.issuer.visits, sizes["last_step"] + 1
     counters |= {"cycles": machine.now, "score_busy": idle[BUSY], "value_busy": visits * (sizes["last_fold_f"] + 1)}
     # The value array's cycles are the issuer's, so many later.
-    delay = value_latency(params) - (params.folds_e - 1) + sizes["last_fold_e"]
+    delay = issue_latency() + value_latency(params) - (params.folds_e - 1) + sizes["last_fold_e"]
     late = _last_causes(machine, delay)
     for cause in Cause:
         before = delay if cause == Cause.NO_JOB else 0

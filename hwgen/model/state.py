@@ -211,12 +211,12 @@ def _holders(machine: Clockwork) -> Iterator[Holder]:
 
 def _core_holders(machine: Clockwork) -> Iterator[Holder]:
     yield Holder(machine, ("running", "settled", "hungry", "job_count", "block_count"))
-    fixed: tuple[str, ...] = ("step", "slot", "low", "next_low", "staying", "active", "bank")
+    fixed: tuple[str, ...] = ("step", "slot", "low", "next_low", "staying", "active", "bank", "may", "visiting")
     issuer = machine.issuer
     edge = above(issuer.cols - 1)
     counts: dict[str, Any] = {"left": below(3), "edge": NOWHERE, "next_edge": edge, "low_edge": NOWHERE}
     lines = ("starts", "drained", "done")
-    yield Holder(issuer, fixed, ("pending",), lines, counts, {"block": _block_zones(machine)})
+    yield Holder(issuer, fixed, ("pending", "queue"), lines, counts, {"block": _block_zones(machine)})
     fixed = ("active", "bank")
     yield Holder(machine.loader, fixed, ("loaded", "occupied"), ("released",), {"left": below(3)})
     for buffer in (machine.keys, machine.values):

@@ -14,7 +14,7 @@ from hwgen.control.causes import BUSY, Cause
 from hwgen.control.job import geometry
 from hwgen.picture import NAMES
 from hwgen.sim.events import Lines
-from hwgen.timing import value_latency
+from hwgen.timing import issue_latency, value_latency
 
 ARRAYS = ("score", "value")
 
@@ -66,7 +66,7 @@ def value_delay(checked: Checked) -> int:
     """Cycles by which the value array's causes follow those of the score array: `hwgen.control.counters` counts so."""
     params, result = checked.params, checked.result
     last_fold = geometry(params, result.head_e, result.head_f)["last_fold_e"]
-    return value_latency(params) - (params.folds_e - 1 - last_fold)
+    return issue_latency() + value_latency(params) - (params.folds_e - 1 - last_fold)
 
 
 def value_causes(score: Sequence[Stretch], busy: Sequence[Stretch], delay: int) -> list[Stretch]:

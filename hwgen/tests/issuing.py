@@ -8,8 +8,9 @@ import numpy as np
 from amaranth.hdl import Value
 
 from hwgen.control.causes import BUSY, Cause
-from hwgen.control.issuer import Issuer
+from hwgen.control.issuer import Issuer, VisitIssuer
 from hwgen.control.job import geometry
+from hwgen.control.visit_queue import ahead
 from hwgen.params import Params
 from hwgen.tests.bench import member, run
 from hwgen.tests.jobs import Fields, all_blocks, slot_queries, visible
@@ -19,6 +20,7 @@ VISIT = ("slot", "bank", "first", "last", "block_last", "key_last", "skip", "wid
 OTHERS = ("address", "cause", "pairs", "advance", "block_last", "keep", "finishing", "finishing_slot")
 OTHERS += ("block_done", "empty_done", "bank")
 TAG = ("valid", "fold", "first_fold", "last_fold")
+WITH_TAG = ("address", "kv", "batch")
 OUTPUTS = (*(f"tag.visit.{name}" for name in VISIT), *(f"tag.{name}" for name in TAG), *OTHERS, "block.ready")
 
 
@@ -88,6 +90,8 @@ class Machine:
         self.blocks = [block for _, block in all_blocks(jobs, params)]
         self.rng = None if seed is None else np.random.default_rng(seed)
         self.offered = self.loaded_blocks = self.done = self.row = self.start = 0
+        # What buffers tell of a row is a cycle late.
+        self.told = 0
         self.valid = self.active = self.running = self.busy = False
         self.loaded, self.ending = [False, False], False
         self.waiting = {"key": 0, "value": 0}
@@ -107,8 +111,8 @@ class Machine:
         for name in self.waiting:
             self.waiting[name] += self.waiting[name] < 3 and self.chance(0.3)
         heads = {
-            "key": key_facts(self.row, key_bits(self.params)),
-            "value": value_facts(self.row, row_bits(self.params)),
+            "key": key_facts(self.told, key_bits(self.params)),
+            "value": value_facts(self.told, row_bits(self.params)),
         }
         return {
             "geometry": self.geometry,
@@ -128,6 +132,7 @@ class Machine:
             self.pending[slot] = self.pending[slot] and not self.chance(0.05)
         if cycle["finishing"]:
             self.pending[cycle["finishing_slot"]] = True
+        self.told = self.row
         if cycle["advance"]:
             self.advance(cycle["block_last"], cycle["keep"])
         if cycle["block_done"]:
@@ -152,14 +157,14 @@ class Machine:
         outputs = {name: Value.cast(member(self.dut, name)) for name in self.outputs}
         rest = 3
         while rest:
-            active, done = int(self.active), self.done
+            active = int(self.active)
             inputs = self.before()
             for name, value in inputs.items():
                 ctx.set(member(self.dut, name), value)
             cycle = {name: ctx.get(signal) for name, signal in outputs.items()}
             cycle |= {name: inputs[name] for name in ("pending", "more", "running", "busy")}
             cycle |= {name: inputs[name]["ready"] for name in ("key", "value")}
-            cycle |= {"active": active, "done": done, "loaded": int(self.loaded[done % 2])}
+            cycle |= {"active": active, "loaded": inputs["loaded"]}
             self.log.append(cycle)
             self.after(cycle)
             rest -= self.done == len(self.blocks)
@@ -182,36 +187,74 @@ class Run:
         self.read(machine, dimensions, loop_nest(jobs, params))
 
     def read(self, machine: Machine, dimensions: Fields, visits: list[Fields]) -> None:
-        """What a machine's log says."""
-        self.params, self.log, self.blocks = machine.params, machine.log, machine.blocks
+        """What a machine's log says, tags told of in the cycle in which their visit starts or goes on."""
+        self.params, self.blocks = machine.params, machine.blocks
+        late = VisitIssuer.LATENCY
+        assert not any(cycle["tag.valid"] for cycle in machine.log[:late])
+        self.log = [
+            cycle | {name: tag[name] for name in tag if name.startswith("tag.") or name in WITH_TAG}
+            for cycle, tag in zip(machine.log, machine.log[late:], strict=False)
+        ]
         self.folds, self.visit = dimensions["last_fold_e"] + 1, dimensions["last_step"] + 1
         self.starts = [t for t, c in enumerate(self.log) if c["tag.valid"] and c["tag.first_fold"]]
         self.visits = visits
+        self.read_queue()
+
+    def read_queue(self) -> None:
+        """Before each cycle: visits, and blocks without any, that were described and that had their turn."""
+        ends = {start + self.visit - 1 for start in self.starts}
+        described = turns = 0
+        self.described, self.turns = [0], [0]
+        for t, cycle in enumerate(self.log):
+            described += cycle["active"] and described - turns < ahead(self.params)
+            turns += t in ends or cycle["empty_done"]
+            self.described.append(described)
+            self.turns.append(turns)
+        # The block and the visit of each turn.
+        self.order: list[tuple[int, Fields | None]] = []
+        for i, block in enumerate(self.blocks):
+            mine = [visit for visit in self.visits if visit["block"] == i]
+            self.order += [(i, visit) for visit in mine] if block["keys"] else [(i, None)]
 
     def cause(self, t: int) -> int:
         """The first thing missing in a cycle in which no visit is under way."""
-        cycle = self.log[t]
+        cycle, turn = self.log[t], self.turns[t]
         if not cycle["busy"]:
             return Cause.NO_JOB
         if not cycle["running"]:
             return Cause.FILL
-        if not cycle["active"]:
-            return Cause.SETUP if cycle["more"] else Cause.DRAIN
-        if not cycle["loaded"]:
+        if self.described[t] == turn:
+            return Cause.SETUP if cycle["active"] or cycle["more"] else Cause.DRAIN
+        block, visit = self.order[turn]
+        if not self.loaded(t, block):
             return Cause.WAIT_Q
-        if not self.blocks[cycle["done"]]["keys"]:
+        if visit is None:
             return Cause.SETUP
         for name, cause in (("key", Cause.WAIT_K), ("value", Cause.WAIT_V)):
             if not cycle[name]:
                 return cause
-        count = sum(start < t for start in self.starts)
-        following = self.visits[count]
-        recent = [i for i in range(count) if self.starts[i] > t - hazard_distance(self.params)]
-        if any(self.visits[i]["slot"] == following["slot"] for i in recent):
+        if self.met(t, visit):
             return Cause.HAZARD
-        # Nothing else may hold a visit up.
-        assert following["last"] and cycle["pending"] >> following["slot"] & 1
-        return Cause.WAIT_OUT
+        if self.drains(t, visit):
+            return Cause.WAIT_OUT
+        # It was not fit in the cycle before. Nothing else may hold a visit up.
+        before = t - 1
+        assert self.described[before] <= turn or not self.loaded(before, block) or self.drains(before, visit)
+        return Cause.SETUP
+
+    def loaded(self, t: int, block: int) -> bool:
+        """A block's queries are, in a cycle."""
+        return bool(self.log[t]["loaded"] >> block % 2 & 1)
+
+    def met(self, t: int, visit: Fields) -> bool:
+        """Its slot was visited a short while before a cycle."""
+        count = sum(start < t for start in self.starts)
+        recent = [i for i in range(count) if self.starts[i] > t - hazard_distance(self.params)]
+        return any(self.visits[i]["slot"] == visit["slot"] for i in recent)
+
+    def drains(self, t: int, visit: Fields) -> bool:
+        """Its slot's previous result has no place to go, in a cycle."""
+        return bool(visit["last"] and self.log[t]["pending"] >> visit["slot"] & 1)
 
     def check(self) -> None:
         """Everything that has to hold in any run."""

@@ -68,7 +68,8 @@ def claims(seed: int, rows: int, capacity: int) -> list[Claim]:
 class Consumer:
     """Claims rows that are ready, some at once and some late, and frees those it need not keep in order a while later.
 
-    `claimed` and `freed` count rows, those that are claimed again only once.
+    `claimed` and `freed` count rows, those that are claimed again only once. What is told of a row comes in the cycle
+    behind its claim, and may be that of one claimed again.
     """
 
     def __init__(self, dut: RowBuffer, banks: Banks, rows: list[Row], plan: list[Claim], seed: int | None) -> None:
@@ -76,6 +77,7 @@ class Consumer:
         self.rng = None if seed is None else np.random.default_rng(seed)
         self.next: Claim | None = next(self.plan)
         self.claimed = self.done = self.freed = 0
+        self.told: Claim | None = None
         self.capacity = 1 << len(dut.row)
 
     def chance(self) -> bool:
@@ -88,19 +90,26 @@ class Consumer:
             assert self.banks.row(i % self.capacity, folds) == row["elements"]
 
     def claim(self, ctx: Any) -> dict[str, int]:
-        """Claim the next row, or none."""
+        """Claim the next row, or none; look at what is told of the one claimed before."""
         dut, claim = self.dut, self.next
+        self.compare(ctx)
         if claim is None or not ctx.get(dut.ready) or not self.chance():
             # Alone they mean nothing.
             return {"advance": 0, "block_last": int(self.rng is not None and self.chance()), "keep": int(self.chance())}
-        want = self.rows[claim.row]
-        assert (ctx.get(dut.exponent), ctx.get(dut.poisoned)) == (want["exponent"], want["poisoned"])
-        # Places are used in turn.
-        assert ctx.get(dut.row) == claim.row % self.capacity
+        self.told = claim
         self.claimed = max(self.claimed, claim.row + 1)
         self.done += not claim.keep
         self.next = next(self.plan, None)
         return {"advance": 1, "block_last": int(claim.block_last), "keep": int(claim.keep)}
+
+    def compare(self, ctx: Any) -> None:
+        """The row claimed in the cycle before."""
+        claim, dut, self.told = self.told, self.dut, None
+        if claim is not None:
+            want = self.rows[claim.row]
+            assert (ctx.get(dut.exponent), ctx.get(dut.poisoned)) == (want["exponent"], want["poisoned"])
+            # Places are used in turn.
+            assert ctx.get(dut.row) == claim.row % self.capacity
 
     async def run(self, ctx: Any) -> None:
         dut = self.dut
@@ -151,8 +160,10 @@ def test_a_kept_block_is_ready_again_at_once() -> None:
     blocks: list[dict[str, Any]] = [{"input.valid": 0, "advance": 1, "keep": 1}, last, {"block_last": 0}, last]
     # Two rows twice; then, with a third row, a last time.
     blocks += [{"block_last": 0, "keep": 0}, {}, last, {"advance": 0}]
-    seen = clocked(RowBuffer(params, rows, 1, bits), [*fill, *blocks], ["row", "ready"])[len(fill) :]
-    assert seen == [(row, 1) for row in (0, 1, 0, 1, 0, 1, 2, 3)]
+    seen = clocked(RowBuffer(params, rows, 1, bits), [*fill, *blocks, {}], ["row", "ready"])[len(fill) :]
+    # Which row it is comes a cycle later.
+    assert [row for row, _ in seen[1:]] == [0, 1, 0, 1, 0, 1, 2, 3]
+    assert [ready for _, ready in seen[:-1]] == [1] * 8
 
 
 @pytest.mark.parametrize(("params", "rows", "folds", "row_bits"), SHAPES)
