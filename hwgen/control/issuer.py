@@ -221,9 +221,7 @@ class VisitIssuer(Part):
         later = self._free(self._second, recent[p.group - 1 : -1])
         empty, next_empty = ((visit.nothing & self._loaded(visit)) for visit in (head, self._second))
         m.d.sync += [
-            self._may.eq(
-                Mux(queue.pop, queue.second_there & later, queue.head_there & self._first & ~starting & now)
-            ),
+            self._may.eq(Mux(queue.pop, queue.second_there & later, queue.head_there & self._first & ~starting & now)),
             passes.eq(Mux(queue.pop, queue.second_there & next_empty, queue.head_there & empty)),
         ]
         m.d.comb += self._hazard.eq(self._met(head, recent[p.group :]))

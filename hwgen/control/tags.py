@@ -15,7 +15,6 @@ from hwgen.params import EDGE_BITS, GROUP_BITS, LENGTH_BITS, OFFSET_BITS, QUERY_
 from hwgen.scoremod.layout import outputs_layout
 from hwgen.timing import row_bits
 
-
 OF_ROWS = ("ek", "ev", "bad", "row", "bias_row", "key")
 """Fields of a visit that come from its rows or, behind the issuer, from a score program."""
 

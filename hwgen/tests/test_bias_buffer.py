@@ -116,21 +116,24 @@ class Visits:
         self.rng = None if seed is None else np.random.default_rng(seed)
         self.reads: dict[int, list[tuple[int, int, int, int | None]]] = defaultdict(list)
         self.now = self.key = self.slot = self.checked = self.free_at = 0
+        self.begun: int | None = None
 
     def wait(self) -> int:
         """Cycles from one visit's begin to the next one's."""
         return self.params.group + (0 if self.rng is None else int(self.rng.choice([0, 0, 0, 1, 7, 30])))
 
     def issue(self, ctx: Any) -> int:
-        """Begin a visit if there is a key; whether it is the key's last."""
+        """Begin a visit if there is a key; whether it is the key's last. Its row is told a cycle later."""
         dut, cols = self.dut, self.params.config.cols
+        assert self.begun in (None, ctx.get(dut.row))
+        self.begun = None
         if self.now < self.free_at or self.key == len(self.rows):
             return 0
         keyless = self.rng is not None and self.slot == 0 and self.rng.random() < 0.2
         if not keyless and not ctx.get(dut.ready):
             return 0
-        row, number = self.rows[self.key], ctx.get(dut.row)
-        assert number == self.key % bias_rows(self.params)
+        row, number = self.rows[self.key], self.key % bias_rows(self.params)
+        self.begun = number
         for c in range(cols):
             query = self.slot * cols + c
             element = row[query] if query < len(row) and not keyless else None
@@ -232,7 +235,7 @@ def test_a_row_is_ready_behind_its_last_beat_until_it_is_claimed() -> None:
     inputs: list[dict[str, Any]] = [*send, {"input.valid": 0}, {"advance": 1}, {}, {"advance": 0}]
     seen = clocked(BiasBuffer(params), inputs, ["ready", "row"], 1)
     assert [ready for ready, _ in seen] == [0] * 4 + [1] * 7 + [0] * 2
-    assert [row for _, row in seen] == [0] * 10 + [1, 2, 2]
+    assert [row for _, row in seen] == [0] * 11 + [1, 2]
 
 
 def test_slot_rows_are_written_whole() -> None:

@@ -12,7 +12,7 @@ from hwgen.control.counters import CORE_COUNTERS, CoreEvents, events_layout
 from hwgen.params import Params
 from hwgen.sim.files import unpack
 from hwgen.tests.bench import clocked, tiny
-from hwgen.timing import value_latency
+from hwgen.timing import issue_latency, value_latency
 
 CYCLES = 300
 PARAMS = tiny(head_e=16)
@@ -46,7 +46,7 @@ def counted(params: Params, last_fold_e: int, cycles: list[dict[str, Any]]) -> d
 def expected(params: Params, last_fold_e: int, cycles: list[dict[str, Any]]) -> dict[str, int]:
     """Every cycle that counts has one cause for each array; the value array's is the score array's, some cycles old."""
     counts = dict.fromkeys(CORE_COUNTERS, 0)
-    lag = value_latency(params) - (params.folds_e - 1 - last_fold_e)
+    lag = issue_latency() + value_latency(params) - (params.folds_e - 1 - last_fold_e)
     for t, now in enumerate(cycles):
         if not now["busy"]:
             continue

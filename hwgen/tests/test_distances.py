@@ -19,7 +19,7 @@ from hwgen.sim.files import unpack
 from hwgen.tests.bench import run, sender, tiny
 from hwgen.tests.jobs import Fields, blocks, job
 from hwgen.tests.pairs import PROGRAMS
-from hwgen.timing import resident_rows, value_latency
+from hwgen.timing import issue_latency, resident_rows, value_latency
 
 THREE_FOLDS = tiny(rows_e=2, rows_f=4, cols=1, slots=2, head_e=6, head_f=8)
 
@@ -42,7 +42,7 @@ class Machine:
         self.dut, self.work, self.params, self.active = Core(params), work, params, active
         self.head, self.geometry = head, geometry(params, *head)
         self.folds_e, self.folds_f = self.geometry["last_fold_e"] + 1, self.geometry["last_fold_f"] + 1
-        self.latency = value_latency(params) - (params.folds_e - self.folds_e)
+        self.latency = issue_latency() + value_latency(params) - (params.folds_e - self.folds_e)
         self.log: list[tuple[int, int, int, int]] = []
         self.poisoned_rows = 0
         self.counts = dict.fromkeys(CORE_COUNTERS, 0)

@@ -94,7 +94,7 @@ def test_a_lane_for_many_columns_takes_its_time() -> None:
 
 def test_every_cause_occurs() -> None:
     params = tiny(slots=2, head_e=4, head_f=8)
-    simulation = Run(random_jobs(4, params, 12), params, 8)
+    simulation = Run(random_jobs(4, params, 24), params, 1)
     simulation.check()
     assert {cycle["cause"] for cycle in simulation.log} == {*Cause, BUSY}
     # Each cycle has one cause: they add up to all cycles.
