@@ -1,6 +1,6 @@
 """The streaming core: wiring only."""
 
-from amaranth.hdl import Cat, Module
+from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import stream
 from amaranth.lib.wiring import In, Out, connect, flipped
 from amaranth.utils import ceil_log2
@@ -262,6 +262,8 @@ class Core(Part):
 
     def _connect_status(self, m: Module) -> None:
         run, issuer, events = self._run, self._issuer, self._events
+        more = Signal()
+        m.d.sync += more.eq(self._walker.working | self.job.valid)
         m.d.comb += [
             run.accepted.eq(self.job.valid & self.job.ready),
             run.finished.eq(self.o.valid & self.o.ready & self.o.payload.job_last),
@@ -281,7 +283,7 @@ class Core(Part):
             issuer.geometry.eq(self.geometry),
             issuer.busy.eq(run.busy),
             issuer.running.eq(run.running),
-            issuer.more.eq(self._walker.working | self.job.valid),
+            issuer.more.eq(more),
             events.last_fold_e.eq(self.geometry.last_fold_e),
             events.busy.eq(run.busy | self.active),
             events.cause.eq(issuer.cause),

@@ -3,6 +3,7 @@
 from amaranth.hdl import Cat, Module, Mux, Signal, unsigned
 from amaranth.lib import stream
 from amaranth.lib.wiring import In, Out
+from amaranth.utils import ceil_log2
 
 from hwgen.control.descriptor import DESCRIPTOR_BYTES
 from hwgen.control.faults import FAULT_BITS, Fault
@@ -21,8 +22,8 @@ class CommandQueue(Part):
     start, as it does if it holds more than the ring has places; with no descriptor at hand, it only halts. A soft reset
     also sets `head` to 0, and nothing is reported.
 
-    Latency 2 cycles from `start` to the first request, 2 from `settled` to the end of `working`, 2 from `fault_in` to
-    `flush`. The counters are copied before the next descriptor has its turn.
+    Latency 2 cycles from `start` to the first request, 1 from `loaded` to `run`, 2 from `settled` to the end of
+    `working`, 2 from `fault_in` to `flush`. The counters are copied before the next descriptor has its turn.
 
     Members
     -------
@@ -82,15 +83,27 @@ class CommandQueue(Part):
         m = Module()
         # The place of descriptor `head` in the ring, found by counting, and its address.
         self._place, self._address = Signal(QUEUE_BITS), Signal(self._params.config.address_bits)
-        # What the host wants, a cycle late: descriptors not finished, the pulses. Behind that, if it wants too many.
-        self._waiting, self._start, self._abort, self._crowded = Signal(QUEUE_BITS), Signal(), Signal(), Signal()
+        # What the host wants, a cycle late: descriptors not finished, and whether there are any; the pulses. Behind
+        # that, whether there is one left, or too many.
+        self._waiting, self._start, self._abort = Signal(QUEUE_BITS), Signal(), Signal()
+        self._some, self._single, self._crowded = Signal(), Signal(), Signal()
         # An abort or a soft reset was asked for and has not been done; it is a soft reset.
         self._stop, self._forget, self._halted = Signal(), Signal(), Signal()
         self._keep_stop, self._keep_forget, self._interrupted = Signal(), Signal(), Signal()
-        self._hold = Signal(range(reset_cycles(self._params) + 1))
+        # Counts the cycles of a reset; its highest bit says that they are over.
+        bits = ceil_log2(reset_cycles(self._params))
+        self._hold = Signal(bits + 1, init=(1 << bits) - reset_cycles(self._params))
         # What comes from afar, a cycle late: none of it is urgent, and its order stays.
         self._settled, self._quiet, self._fault = Signal(), Signal(), Signal.like(self.fault_in)
-        m.d.sync += [self._settled.eq(self.settled), self._quiet.eq(self.quiet), self._fault.eq(self.fault_in)]
+        self._loaded, self._good, self._copying = Signal(), Signal(), Signal()
+        m.d.sync += [
+            self._settled.eq(self.settled),
+            self._quiet.eq(self.quiet),
+            self._fault.eq(self.fault_in),
+            self._loaded.eq(self.loaded & ~self.load),
+            self._good.eq(self.code == Fault.NONE),
+            self._copying.eq(self.copying | self.capture),
+        ]
         m.d.sync += self._address.eq(self.base + self._place.shift_left(DESCRIPTOR_BYTES.bit_length() - 1))
         m.d.comb += [
             self.request.payload.address.eq(self._address),
@@ -104,6 +117,8 @@ class CommandQueue(Part):
             self._waiting.eq(self.tail - self.head),
             self._start.eq(self.start & ~self.ready),
             self._abort.eq(self.abort),
+            self._some.eq(self.tail != self.head),
+            self._single.eq(self._waiting == 1),
             self._crowded.eq(self._waiting > self.size),
             self._keep_stop.eq(self._stop),
             self._keep_forget.eq(self._forget),
@@ -112,7 +127,7 @@ class CommandQueue(Part):
             at_rest = [fsm.ongoing(state) for state in ("BOOT", "IDLE", "KEEP")]
             m.d.comb += [
                 self.working.eq(~Cat(at_rest).any()),
-                self.busy.eq(~fsm.ongoing("IDLE") | ((self._waiting != 0) & ~self._halted)),
+                self.busy.eq(~fsm.ongoing("IDLE") | (self._some & ~self._halted)),
             ]
             self._boot(m)
             self._wait(m)
@@ -126,8 +141,8 @@ class CommandQueue(Part):
         with m.State("BOOT"):
             m.d.comb += [self.flush.eq(1), self.reset_data.eq(1)]
             m.d.sync += self._hold.eq(self._hold + 1)
-            with m.If(self._hold == reset_cycles(self._params)):
-                m.d.sync += self._hold.eq(0)
+            with m.If(self._hold[-1]):
+                m.d.sync += self._hold.eq(self._hold.init)
                 m.next = "IDLE"
 
     def _wait(self, m: Module) -> None:
@@ -141,12 +156,12 @@ class CommandQueue(Part):
             with m.Elif(self._stop):
                 m.d.comb += self.done.eq(1)
                 m.d.sync += [self._halted.eq(1), self._keep_stop.eq(0)]
-            with m.Elif((self._waiting != 0) & (self._start | ~self._halted)):
+            with m.Elif(self._some & (self._start | ~self._halted)):
                 m.next = "ASK"
             with m.Elif(self._start):
                 m.d.comb += self.done.eq(1)
         with m.State("KEEP"):
-            with m.If(~self.copying):
+            with m.If(~self._copying):
                 m.next = "IDLE"
 
     def _fetch(self, m: Module) -> None:
@@ -167,10 +182,10 @@ class CommandQueue(Part):
                 with m.If(self.request.ready):
                     m.next = "FETCH"
         with m.State("FETCH"):
-            with m.If(self.loaded & ~self._interrupted):
+            with m.If(self._loaded & ~self._interrupted):
                 m.next = "RUN"
-                m.d.comb += self.run.eq(self.code == Fault.NONE)
-                with m.If(self.code != Fault.NONE):
+                m.d.comb += self.run.eq(self._good)
+                with m.If(~self._good):
                     self._report(m, self.code, self._address + self.offset)
                     m.next = "FLUSH"
             self._watch(m)
@@ -206,9 +221,9 @@ class CommandQueue(Part):
         """Engines come to rest; the data path is reset for as long as it takes."""
         with m.State("FLUSH"):
             m.d.comb += [self.flush.eq(1), self.reset_data.eq(1)]
-            m.d.sync += self._hold.eq(Mux(self._quiet, self._hold + 1, 0))
-            with m.If(self._hold == reset_cycles(self._params)):
-                m.d.sync += self._hold.eq(0)
+            m.d.sync += self._hold.eq(Mux(self._quiet, self._hold + 1, self._hold.init))
+            with m.If(self._hold[-1]):
+                m.d.sync += self._hold.eq(self._hold.init)
                 m.next = "KEEP"
                 self._finish(m)
                 with m.If(self._stop):
@@ -220,7 +235,7 @@ class CommandQueue(Part):
 
     def _finish(self, m: Module) -> None:
         """The descriptor at hand is over."""
-        m.d.comb += self.done.eq(self._waiting == 1)
+        m.d.comb += self.done.eq(self._single)
         m.d.sync += [self.head.eq(self.head + 1), self._place.eq(self._place + 1)]
         with m.If(self._place + 1 >= self.size):
             m.d.sync += self._place.eq(0)

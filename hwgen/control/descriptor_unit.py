@@ -25,9 +25,9 @@ class DescriptorUnit(Part):
     """`(code, offset) = descriptor_rules.check(descriptor)`.
 
     First every field is looked at, all at once; if they are fine, head groups are and beside them tensors, one after
-    the other. `done` comes behind the last word by 5 cycles and the longer of these checks: 69 cycles with one batch,
-    one head and L = S = 1024, never more than 330. Of several findings the first is searched a cycle each: up to 45
-    cycles if it is a field's, 340 if not.
+    the other. `done` comes behind the last word by 6 cycles and the longer of these checks: 70 cycles with one batch,
+    one head and L = S = 1024, never more than 331. Of several findings the first is searched a cycle each: up to 45
+    cycles if it is a field's, 341 if not.
 
     Members: start (take a descriptor, whatever the unit was doing); words; done (a pulse, once a start); code (Fault,
     NONE if all is well) and offset (the byte of the field), which hold from `done` until the next start, and so do, if
@@ -72,7 +72,9 @@ class DescriptorUnit(Part):
         ]
         begin = Signal()
         self._connect_checks(m, store, heads, derived, check, begin)
-        busy = heads.busy | check.busy
+        # The checks' results are compared on their way, so they count a cycle later, as does their end.
+        busy = Signal()
+        m.d.sync += busy.eq(begin | heads.busy | check.busy)
         alone = field_rules(self._params, store.descriptor, store.stray)
         self._judge(m, store.full, alone, self._extents(store, heads, check), begin, busy)
         return m
@@ -126,6 +128,8 @@ class DescriptorUnit(Part):
         found = Signal(max(len(alone), len(together)))
         position = Signal(ceil_log2(len(rules)))
         judging, waiting, calculated = Signal(), Signal(), Signal()
+        extents = Signal(len(together))
+        m.d.sync += extents.eq(Cat(wrong for *_, wrong in together))
         m.d.comb += begin.eq(judging & ~calculated & (found == 0) & ~self.start)
         m.d.sync += self.done.eq(0)
         with m.If(self.start):
@@ -142,5 +146,5 @@ class DescriptorUnit(Part):
         with m.Elif(judging):
             m.d.sync += [found.eq(found.shift_right(1)), position.eq(position + 1)]
         with m.Elif(waiting & ~busy):
-            m.d.sync += [found.eq(Cat(wrong for *_, wrong in together)), position.eq(len(alone))]
+            m.d.sync += [found.eq(extents), position.eq(len(alone))]
             m.d.sync += [judging.eq(1), waiting.eq(0)]

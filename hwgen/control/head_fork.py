@@ -1,6 +1,6 @@
 """Hands a job's addresses to all who read or write its rows."""
 
-from amaranth.hdl import Module, Mux, Signal, unsigned
+from amaranth.hdl import Cat, Module, Mux, Signal, unsigned
 from amaranth.lib import stream
 from amaranth.lib.fifo import SyncFIFOBuffered
 from amaranth.lib.wiring import In, Out
@@ -15,7 +15,9 @@ WRITTEN = ("o", "lse")
 
 class HeadFork(Part):
     """One stream of jobs' places in; for each tensor a stream of addresses out, for those written one of row numbers
-    too, each with a queue of its own so that each goes at its own pace. LSE gets nothing unless `write_lse` is set."""
+    too, each with a queue of its own so that each goes at its own pace. LSE gets nothing unless `write_lse` is set.
+
+    Ready in every other cycle at most, one behind that in which all queues have room: jobs are longer than that."""
 
     def __init__(self, params: Params) -> None:
         self._tensors = head_tensors(params)
@@ -33,17 +35,16 @@ class HeadFork(Part):
         outputs = {name: (getattr(self, name), heads[name]) for name in self._tensors}
         outputs |= {f"{name}_rows": (getattr(self, f"{name}_rows"), heads.queries) for name in WRITTEN}
         queues = {name: SyncFIFOBuffered(width=len(value), depth=DEPTH) for name, (_, value) in outputs.items()}
-        ready = None
-        for queue in queues.values():
-            ready = queue.w_rdy if ready is None else ready & queue.w_rdy
-        m.d.comb += self.heads.ready.eq(ready)
+        ready, taken = Signal(), Signal()
+        m.d.comb += [self.heads.ready.eq(ready), taken.eq(self.heads.valid & ready)]
+        m.d.sync += ready.eq(Cat(queue.w_rdy for queue in queues.values()).all() & ~taken)
         for name, (output, value) in outputs.items():
             queue = queues[name]
             m.submodules[f"queue_{name}"] = queue
             wanted = self.write_lse if name.startswith("lse") else 1
             m.d.comb += [
                 queue.w_data.eq(value),
-                queue.w_en.eq(self.heads.valid & ready & wanted),
+                queue.w_en.eq(taken & wanted),
                 output.payload.eq(queue.r_data),
                 output.valid.eq(queue.r_rdy),
                 queue.r_en.eq(output.ready),

@@ -46,7 +46,8 @@ class KeyLengths(Part):
     def elaborate(self, platform):
         m = Module()
         lane_bits = ceil_log2(self._params.bus_bytes // KEY_LENGTH_BYTES)
-        address = Signal(self._params.config.address_bits)
+        # Of the length that is asked for next, and of the one that is taken next.
+        address, oldest = Signal(self._params.config.address_bits), Signal(self._params.config.address_bits)
         left, ahead = Signal(COUNT_BITS), Signal(range(AHEAD + 1))
         asked, taken = Signal(), Signal()
         length = self.length.payload
@@ -58,13 +59,15 @@ class KeyLengths(Part):
             self.length.valid.eq(self.words.valid),
             self.words.ready.eq(self.length.ready),
             taken.eq(self.length.valid & self.length.ready),
-            length.address.eq(address - ahead * KEY_LENGTH_BYTES),
+            length.address.eq(oldest),
             length.keys.eq(self.words.payload.word_select(length.address[2 : 2 + lane_bits], 32)),
         ]
         with m.If(self.start):
-            m.d.sync += [address.eq(self.address), left.eq(self.batches), ahead.eq(0)]
+            m.d.sync += [address.eq(self.address), oldest.eq(self.address), left.eq(self.batches), ahead.eq(0)]
         with m.Else():
             m.d.sync += ahead.eq(ahead + asked - taken)
+            with m.If(taken):
+                m.d.sync += oldest.eq(oldest + KEY_LENGTH_BYTES)
             with m.If(asked):
                 m.d.sync += [address.eq(address + KEY_LENGTH_BYTES), left.eq(left - 1)]
         return m

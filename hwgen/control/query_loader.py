@@ -24,8 +24,8 @@ class QueryLoader(Part):
     Members: block, query; rows, columns, operand, elements (to the score array); lanes (one-hot), lane_address,
     lane_query (to the lanes, with a row's last beat); mantissa, scale_exponent (a bank each); loaded (the bank holds
     a block that is not wholly issued); issued, issued_bank (now it is); release, release_bank (nobody needs the
-    bank's block any more); empty (the issued block had no keys and so needs no release); argument (writes of the score
-    program's arguments, where there is one).
+    bank's block any more); empty (set only with `issued`: the block had no keys and so needs no release); argument
+    (writes of the score program's arguments, where there is one).
     """
 
     def __init__(self, params: Params) -> None:
@@ -95,7 +95,7 @@ class QueryLoader(Part):
                     m.d.sync += self.loaded[i].eq(1)
             with m.If(issued):
                 m.d.sync += self.loaded[i].eq(0)
-            with m.If((self.release & (self.release_bank == i)) | (issued & self.empty)):
+            with m.If((self.release & (self.release_bank == i)) | (self.empty & (self.issued_bank == i))):
                 m.d.sync += occupied[i].eq(0)
         return m
 

@@ -53,7 +53,7 @@ class RegisterFile(Part):
     pending:         from then on until `ready`, which is CONTROL.start
     abort, soft_reset, clear_counters: pulses
     queue_base, queue_size, queue_tail: what the host wrote;  queue_head: what it reads
-    busy, copying, saturated, poisoned: for STATUS; CONTROL.idle is neither `busy` nor `pending`
+    busy, copying, saturated, poisoned: for STATUS; CONTROL.idle is neither `busy` nor `pending`, a cycle ago
     ready, done:     pulses: a start has been taken up; the queue has been worked off or has halted
     fault:           pulse: the first is kept with its `fault_index` until the host clears it, all are counted
     interrupt:       level
@@ -169,11 +169,12 @@ class RegisterFile(Part):
         if field.access in (Access.CONSTANT, Access.CONFIGURED, Access.PULSE):
             return Const(field.reset, field.width)
         shown = {
-            ("CONTROL", "idle"): ~(self.busy | self.pending),
+            ("CONTROL", "idle"): ~self._working,
             ("QUEUE_HEAD", "head"): self.queue_head,
             ("STATUS", "error"): self._held["INTERRUPT_STATUS", "error"],
         }
-        shown |= {("STATUS", name): getattr(self, name) for name in ("busy", "saturated", "poisoned", "copying")}
+        shown |= {("STATUS", name): getattr(self, name) for name in ("saturated", "poisoned", "copying")}
+        shown["STATUS", "busy"] = self._busy
         shown |= self._held
         return shown[register.name, field.name]
 
@@ -183,6 +184,9 @@ class RegisterFile(Part):
         known = {number: (register, index) for number, register, index in words(self._registers)}
         first = COUNTERS_BASE // WORD_BYTES
         assert first & (first - 1) == 0
+        # The queue's state has come a long way, and leaves no gap behind a start.
+        self._busy, self._working = Signal(), Signal()
+        m.d.sync += [self._busy.eq(self.busy), self._working.eq(self.busy | self.pending)]
         found, word, hit, high, counter = Signal(WORD_BITS), Signal(WORD_BITS), Signal(), Signal(), Signal()
         m.d.comb += [
             self.counter_address.eq(reads.word - first),

@@ -8,12 +8,12 @@ from hwgen.part import Part
 
 JOB_COUNT_BITS = 16
 BLOCK_COUNT_BITS = 4
-"""Blocks between walker and issuer: those in the fork's queue and one at the issuer."""
+"""Blocks between walker and issuer: those in the fork's queue, one at the issuer, and those whose visits wait there."""
 
 
 class RunState(Part):
     """`busy` from a job's acceptance until its last O beat and its LSE are taken and, as results that need no key may
-    be out before, all its queries are in; sticky bits until `clear`.
+    be out before, all its queries are in, a cycle ago; sticky bits until `clear`.
 
     Members: accepted, finished (a job); begun, issued (a block of queries); lse_waiting; visit (one is issued), running
     (one was, since `busy` rose); clear; saturated_now, poisoned_now, saturated, poisoned.
@@ -27,9 +27,10 @@ class RunState(Part):
 
     def elaborate(self, platform):
         m = Module()
-        jobs, blocks = Signal(JOB_COUNT_BITS), Signal(BLOCK_COUNT_BITS)
+        jobs, blocks, issued = Signal(JOB_COUNT_BITS), Signal(BLOCK_COUNT_BITS), Signal()
         m.d.sync += [
-            blocks.eq(blocks + self.begun - self.issued),
+            issued.eq(self.issued),
+            blocks.eq(blocks + self.begun - issued),
             jobs.eq(jobs + self.accepted - self.finished),
             self.running.eq(self.busy & (self.running | self.visit)),
             self.saturated.eq((self.saturated & ~self.clear) | self.saturated_now),

@@ -61,21 +61,22 @@ class RowBuffer(Part):
             finished.eq(accept & self.input.payload.last),
         ]
         # Of what is claimed only `ready` is told at once.
-        claim, last, keep = Signal(), Signal(), Signal()
-        m.d.sync += [claim.eq(self.advance), last.eq(self.block_last), keep.eq(self.keep)]
-        for count, leaves in ((used, self.freed), (complete, claim)):
-            with m.If(finished != leaves):
-                m.d.sync += count.eq(count + Mux(finished, 1, Const(-1, signed(2))))
+        claim, last, again, back = Signal(), Signal(), Signal(), Signal()
+        m.d.comb += back.eq(self.advance & self.block_last & self.keep)
+        m.d.sync += [claim.eq(self.advance), last.eq(self.block_last), again.eq(back)]
+        with m.If(finished != self.freed):
+            m.d.sync += used.eq(used + Mux(finished, 1, Const(-1, signed(2))))
         claimed, following = Signal(range(capacity + 1)), Signal(self._row_bits, init=1)
         # The block's first row, and whether that is the oldest unclaimed one.
         start, at_start = Signal(self._row_bits), Signal(init=1)
-        again, several = Signal(), Signal()
+        several, change = Signal(), Signal.like(complete)
         m.d.comb += [
-            again.eq(claim & last & keep),
+            # A row that is finished comes in as a carry.
+            change.eq(Mux(again, claimed, Mux(claim, -1, 0))),
             # More than one row is complete; `complete` does not know of the claim yet.
             several.eq(Mux(claim & ~again, complete > 2, (complete > 1) | (again & (claimed != 0)))),
         ]
-        back = self.advance & self.block_last & self.keep
+        m.d.sync += complete.eq((Cat(Const(1, 1), complete) + Cat(finished, change))[1:])
         m.d.sync += self.ready.eq(finished | back | several | (self.ready & ~self.advance))
         with m.If(claim):
             m.d.sync += [
@@ -86,9 +87,8 @@ class RowBuffer(Part):
             ]
             with m.If(last):
                 m.d.sync += claimed.eq(0)
-                with m.If(keep):
+                with m.If(again):
                     m.d.sync += [self.row.eq(start), following.eq(start + 1)]
-                    m.d.sync += complete.eq((Cat(Const(1, 1), complete) + Cat(finished, claimed))[1:])
                 with m.Else():
                     m.d.sync += start.eq(following)
         places = (self.row, following, start)

@@ -74,7 +74,7 @@ class Clockwork:
             walker = Walker(params, layout.shapes[name], self.jobs.queues[name], self.jobs.rows[name])
             self.writers[name] = WriteClient(params, Packer(params, bits, beat, elements, values, walker))
         self.writes = WriteEngine(params, list(self.writers.values()), latency, bandwidth)
-        self.running = False
+        self.running = self.more = False
         self.settled = 0
         self.hungry = True
         self.rows = s.B * s.Hq * s.L
@@ -123,10 +123,10 @@ class Clockwork:
             drain.lse.taken = drain.lse.ready
         job_done = job_done and drain.o.taken
         drain.tick(now)
-        # Tags are a cycle behind their visits.
-        shown = issuer.visiting
-        more = self.blocks.state != IDLE or jobs.offering
-        cause = issuer.tick(now, busy, self.running, more)
+        # A cycle late: visits' tags, that blocks are issued, and that others wait.
+        shown, issued = issuer.visiting, issuer.block_done
+        cause = issuer.tick(now, busy, self.running, self.more)
+        self.more = self.blocks.state != IDLE or jobs.offering
         runs = self.runs
         if runs[-1][0] == cause:
             runs[-1][1] += 1
@@ -163,7 +163,7 @@ class Clockwork:
             jobs.lengths.tick()
         self.running = busy and (self.running or shown)
         self.job_count += job_taken - bool(job_done)
-        self.block_count += begun - issuer.block_done
+        self.block_count += begun - issued
         self.now += 1
         return not over
 

@@ -210,8 +210,19 @@ def _holders(machine: Clockwork) -> Iterator[Holder]:
 
 
 def _core_holders(machine: Clockwork) -> Iterator[Holder]:
-    yield Holder(machine, ("running", "settled", "hungry", "job_count", "block_count"))
-    fixed: tuple[str, ...] = ("step", "slot", "low", "next_low", "staying", "active", "bank", "may", "visiting")
+    yield Holder(machine, ("running", "settled", "more", "hungry", "job_count", "block_count"))
+    fixed: tuple[str, ...] = (
+        "step",
+        "slot",
+        "low",
+        "next_low",
+        "staying",
+        "active",
+        "bank",
+        "may",
+        "visiting",
+        "block_done",
+    )
     issuer = machine.issuer
     edge = above(issuer.cols - 1)
     counts: dict[str, Any] = {"left": below(3), "edge": NOWHERE, "next_edge": edge, "low_edge": NOWHERE}
@@ -248,7 +259,7 @@ def _control_holders(machine: Clockwork) -> Iterator[Holder]:
     yield Holder(fetch, ("ahead", "offered"))
     for queue in fetch.list:
         yield Holder(_Only(queue), (), queues={"queue": (below(1),)})
-    fixed = ("state", "wait", "offering", "heads_taken", "finished")
+    fixed = ("state", "wait", "offering", "heads_taken", "finished", "room")
     yield Holder(jobs, fixed, counts={"number": jobs.last_numbers})
     for queue in jobs.forks:
         yield Holder(_Only(queue), (), queues={"queue": (below(1),)})

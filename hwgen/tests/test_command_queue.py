@@ -68,7 +68,7 @@ def test_latencies() -> None:
     captured = [cycle for cycle, name, _ in s.events if name == "capture"]
     assert asked[0] == rung + 1 == begun[0] + 2
     # The counters are copied before the next descriptor is asked for.
-    assert [asked[1], *captured] == [captured[0] + 10, asked[0] + 4 + 1 + 5 + 1, asked[1] + 4 + 1 + 5 + 1]
+    assert [asked[1], *captured] == [captured[0] + 11, asked[0] + 4 + 1 + 1 + 5 + 1, asked[1] + 4 + 1 + 1 + 5 + 1]
     assert [now.working for now in s.levels[captured[0] : captured[0] + 2]] == [1, 0]
     # It is busy all the time between the two descriptors.
     assert all(now.busy for now in s.levels[rung : captured[1] + 1])
@@ -219,7 +219,7 @@ def test_abort_at_any_time(doorbell: bool) -> None:
 
     s = play(scenario, **SHORT)
     assert s.of("request") == places(0, 2 * WHOLE, 3)
-    assert sum(aborted) == 2 * (1 + 2 + 1 + 2 + 1)
+    assert sum(aborted) == 2 * (1 + 2 + 1 + 1 + 2 + 1)
     assert s.require_flushes() == sum(aborted)
     assert len(s.of("capture")) == 2 * WHOLE - sum(aborted)
 

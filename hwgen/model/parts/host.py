@@ -9,9 +9,9 @@ from hwgen.model.work import Work
 
 ASK, FETCH, CHECK, RUN, SETTLE = range(5)
 
-FULL, JUDGE, SETTLED_VERDICT = 1, 1, 2
-"""Cycles of `DescriptorStore` and `DescriptorUnit`: from the last word to `full`; from there to the checks' start; from
-their end to `done`: findings are collected, and judged."""
+FULL, JUDGE, SETTLED_VERDICT, TOLD = 1, 1, 3, 1
+"""Cycles of `DescriptorStore`, `DescriptorUnit` and `CommandQueue`: from the last word to `full`; from there to the
+checks' start; from their end to `done`: findings are told, collected, and judged; from there until the queue knows."""
 
 
 def checking_cycles(work: Work) -> int:
@@ -38,7 +38,7 @@ class Host:
     def __init__(self, client: Client, address: int, word_bytes: int, work: Work) -> None:
         self.client = client
         self.words = DESCRIPTOR_BYTES // word_bytes
-        self.checking = FULL + JUDGE + 1 + checking_cycles(work) + SETTLED_VERDICT
+        self.checking = FULL + JUDGE + 1 + checking_cycles(work) + SETTLED_VERDICT + TOLD
         self.state, self.wait, self.run = ASK, 0, False
         client.splitter.request = Request(address, DESCRIPTOR_BYTES)
 

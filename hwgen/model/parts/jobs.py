@@ -50,7 +50,7 @@ class JobWalker:
 
     Members: keys (of each batch entry); lengths (None if the descriptor's holds for all); places (of the tensors);
     queues (of addresses within a chunk, by tensor), rows (of numbers of rows, by written tensor); state, wait; number
-    (of the job at hand); offering (it is on offer); heads_taken; finished.
+    (of the job at hand); offering (it is on offer); heads_taken; finished; room (the forks have some, a cycle late).
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class JobWalker:
         self.forks = [*self.queues.values(), *self.rows.values()]
         self.bell = bell
         self.state, self.wait, self.number = IDLE, 0, 0
-        self.offering = self.heads_taken = self.finished = False
+        self.offering = self.heads_taken = self.finished = self.room = False
 
     def start(self) -> None:
         """The descriptor is known to be good."""
@@ -87,7 +87,11 @@ class JobWalker:
             self.bell.rung = True
             if self.lengths is not None and self.lengths.took:
                 self.state, self.offering = OFFER, True
+        room = not pushed and all(fork.room() for fork in self.forks)
         self._fork(pushed)
+        if room != self.room:
+            self.bell.rung = True
+        self.room = room
 
     def await_length(self) -> None:
         """Take the batch's number of keys if it is there; before the read engine's cycle."""
@@ -95,7 +99,7 @@ class JobWalker:
             self.lengths.take()
 
     def _offer(self, job_taken: bool) -> bool:
-        pushed = not self.heads_taken and all(fork.room() for fork in self.forks)
+        pushed = not self.heads_taken and self.room
         self.heads_taken |= pushed
         if job_taken:
             self.offering = False
