@@ -20,7 +20,7 @@ read_answer_layout = data.StructLayout({"data": unsigned(WORD_BITS), "response":
 class RegisterWrites(Part):
     """One write at a time: an address and data, which may come in any order, become a `write` of one cycle.
 
-    `error` is looked at in that cycle. Latency 1 cycle from the later of both to `write`, 2 to the answer.
+    `error` is looked at in that cycle. Latency 2 cycles from the later of both to `write`, 3 to the answer.
     """
 
     def __init__(self) -> None:
@@ -44,9 +44,9 @@ class RegisterWrites(Part):
         m.d.comb += [
             self.aw.ready.eq(~addressed),
             self.w.ready.eq(~filled),
-            self.write.eq(addressed & filled & ~self.b.valid),
             self.mask.eq(Cat(bit.replicate(8) for bit in strobe)),
         ]
+        m.d.sync += self.write.eq(addressed & filled & ~self.b.valid & ~self.write)
         with m.If(self.aw.valid & self.aw.ready):
             m.d.sync += [addressed.eq(1), self.word.eq(self.aw.payload.address[-WORD_ADDRESS_BITS:])]
         with m.If(self.w.valid & self.w.ready):

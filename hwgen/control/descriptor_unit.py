@@ -25,9 +25,9 @@ class DescriptorUnit(Part):
     """`(code, offset) = descriptor_rules.check(descriptor)`.
 
     First every field is looked at, all at once; if they are fine, head groups are and beside them tensors, one after
-    the other. `done` comes behind the last word by 6 cycles and the longer of these checks: 70 cycles with one batch,
-    one head and L = S = 1024, never more than 331. Of several findings the first is searched a cycle each: up to 45
-    cycles if it is a field's, 341 if not.
+    the other. `done` comes behind the last word by 7 cycles and the longer of these checks: 71 cycles with one batch,
+    one head and L = S = 1024, never more than 332. Of several findings the first is searched a cycle each: up to 45
+    cycles if it is a field's, 342 if not.
 
     Members: start (take a descriptor, whatever the unit was doing); words; done (a pulse, once a start); code (Fault,
     NONE if all is well) and offset (the byte of the field), which hold from `done` until the next start, and so do, if
@@ -70,11 +70,12 @@ class DescriptorUnit(Part):
             self.derived.eq(derived.derived),
             self.geometry.eq(derived.geometry),
         ]
-        begin = Signal()
-        self._connect_checks(m, store, heads, derived, check, begin)
+        begin, begun = Signal(), Signal()
+        m.d.sync += begun.eq(begin)
+        self._connect_checks(m, store, heads, derived, check, begun)
         # The checks' results are compared on their way, so they count a cycle later, as does their end.
         busy = Signal()
-        m.d.sync += busy.eq(begin | heads.busy | check.busy)
+        m.d.sync += busy.eq(begin | begun | heads.busy | check.busy)
         alone = field_rules(self._params, store.descriptor, store.stray)
         self._judge(m, store.full, alone, self._extents(store, heads, check), begin, busy)
         return m

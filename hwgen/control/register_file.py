@@ -44,7 +44,7 @@ class RegisterFile(Part):
     An address without a register reads as 0, ignores what is written, and answers SLVERR. What the machine sets wins
     over the host's clearing it in the same cycle; a soft reset wins over both.
 
-    Latency 2 cycles from a write, 4 from a read, to its answer; throughput one write every 2 cycles and one read every
+    Latency 3 cycles from a write, 4 from a read, to its answer; throughput one write every 3 cycles and one read every
     5. What a write changes is seen by the machine in the cycle of its answer.
 
     Members:

@@ -82,14 +82,20 @@ class TensorCheck(Part):
         self._reach, self._step, self._factor = Signal(bits), Signal(bits), Signal(LENGTH_BITS)
         self._beginning, self._looking, self._adding = Signal(), Signal(), Signal()
         self._fresh, self._ends = Signal(), Signal()
+        # The product's last bit is at hand.
+        self._final = Signal()
         m.d.comb += [
-            self._ends.eq(self._adding & (self._factor[1:] == 0)),
+            self._ends.eq(self._adding & self._final),
             self._of_keys.eq((self._tensor & tensors("k", "v")).any()),
         ]
         of_queries, of_keys = Signal(ADDRESS), Signal(ADDRESS)
+        # A single step is a product of one bit.
+        self._two_queries, self._two_keys = Signal(ADDRESS), Signal(ADDRESS)
         m.d.sync += [
-            of_queries.eq(Cat(n > 1 for n in (self.batches, self.query_heads, self.queries))),
-            of_keys.eq(Cat(n > 1 for n in (self.batches, self.kv_heads, self.keys))),
+            of_queries.eq(Cat(n[1:].any() for n in (self.batches, self.query_heads, self.queries))),
+            of_keys.eq(Cat(n[1:].any() for n in (self.batches, self.kv_heads, self.keys))),
+            self._two_queries.eq(Cat(n == 2 for n in (self.batches, self.query_heads, self.queries))),
+            self._two_keys.eq(Cat(n == 2 for n in (self.batches, self.kv_heads, self.keys))),
         ]
         m.d.comb += self._used.eq(Mux(self._of_keys, of_keys, of_queries))
         self._rounds(m)
@@ -155,10 +161,13 @@ class TensorCheck(Part):
         """Keep the field if it is the smallest so far."""
         smaller = Signal()
         m.d.comb += smaller.eq(self.field.value < self._step)
+        single = Cat(Mux(self._of_keys, self._two_keys, self._two_queries), 1)
         with m.If(self._seen.any() & (self._fresh | smaller)):
             m.d.sync += [self._step.eq(self.field.value), self._factor.eq(self._count()), self._chosen.eq(self._seen)]
+            m.d.sync += self._final.eq((self._seen & single).any())
         with m.If(self._adding):
             m.d.sync += [self._step.eq(self._step << 1), self._factor.eq(self._factor >> 1)]
+            m.d.sync += self._final.eq(self._factor[2:] == 0)
 
     def _add(self, m: Module) -> None:
         """One bit of a product."""
@@ -181,12 +190,15 @@ class TensorCheck(Part):
             m.d.sync += self._reach.eq(row_bytes - 1)
         with m.Elif(self._adding & self._factor[0]):
             m.d.sync += self._reach.eq(total)
+        # An overlap is told a cycle late: the address, which is not compared, is still to be added.
+        written = Cat((self._tensor & tensors(name)).any() for name in APART)
+        found = Signal.like(self.overlap)
+        m.d.sync += found.eq(Mux(under & ~self.start, written, 0))
         with m.If(self.start):
             m.d.sync += [self.overflow.eq(0), self.overlap.eq(0)]
         with m.Else():
             m.d.sync += self.overflow.eq(self.overflow | Mux(over, self._tensor, 0))
-            for bit, name in zip(self.overlap, APART, strict=True):
-                m.d.sync += bit.eq(bit | (under & (self._tensor & tensors(name)).any()))
+            m.d.sync += self.overlap.eq(self.overlap | found)
 
 
 def tensors(*names: str) -> int:

@@ -89,7 +89,7 @@ def test_address_and_data_come_in_any_order(address_at: int, data_at: int) -> No
             changed.extend([cycle] * (size == 77))
 
     run(dut, play)
-    late = max(address_at, data_at) + 2
+    late = max(address_at, data_at) + 3
     assert answered == [late] and changed == list(range(late, 12))
 
 
@@ -107,7 +107,7 @@ def test_throughput() -> None:
             taken["r"] += [cycle] * bool(r)
 
     run(dut, play)
-    assert taken == {"b": list(range(2, 40, 2)), "r": list(range(4, 40, 5))}
+    assert taken == {"b": list(range(3, 40, 3)), "r": list(range(4, 40, 5))}
 
 
 PULSES = [
@@ -303,8 +303,8 @@ def test_a_fault_while_the_last_is_cleared_is_not_lost() -> None:
             outcomes.append(held)
 
         hosted(play, happen, dut=dut)
-    # The host's address is taken in cycle 11, its data in 12: the clearing is in 13.
-    assert outcomes == [delay >= 3 for delay in range(8)]
+    # The host's address is taken in cycle 11, its data in 12: the clearing is in 14.
+    assert outcomes == [delay >= 4 for delay in range(8)]
 
 
 def test_queue_registers_reach_the_machine_and_back() -> None:
