@@ -1,6 +1,6 @@
 """Block conversion of a stream of float rows."""
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed, unsigned
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import data, stream
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -99,11 +99,89 @@ class ElementShift(Part):
         return m
 
 
+def maximum_latency(params: Params) -> int:
+    """Cycles from the cycle in which a row's last beat is taken to that in which its exponent is in a register: a level
+    of comparisons a cycle, and one with the beats before."""
+    return ceil_log2(params.config.beat) + 1
+
+
+def rows_converted(params: Params) -> int:
+    """Rows whose exponents a BlockConverter may hold: one in each bank, and one in each register in front of the
+    shifters."""
+    return 2 + maximum_latency(params)
+
+
+class RowMaximum(Part):
+    """Largest exponent fields of rows, in a queue for as many rows as a BlockConverter may hold.
+
+    Latency maximum_latency + 1 from a row's last beat to `exponent`, throughput 1 beat a cycle.
+
+    Members: valid, fields, last (a beat); exponent (of the oldest row, at least 1), poisoned (it is that of NaN and
+    Inf), taken (forget it).
+    """
+
+    def __init__(self, params: Params) -> None:
+        self._params = params
+        field = unsigned(params.input.exponent_bits)
+        super().__init__(
+            {"valid": In(1), "fields": In(data.ArrayLayout(field, params.config.beat)), "last": In(1)}
+            | {"exponent": Out(field), "poisoned": Out(1), "taken": In(1)}
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        fields, valid, last = list(self.fields), self.valid, self.last
+        for level in range(maximum_latency(self._params) - 1):
+            fields = [
+                _registered(m, f"level_{level}_{i}", _larger(*fields[i : i + 2]) if fields[i + 1 :] else fields[i])
+                for i in range(0, len(fields), 2)
+            ]
+            facts = Signal(2, name=f"facts_{level}")
+            m.d.sync += facts.eq(Cat(valid, last))
+            valid, last = facts
+        top, begun, done = Signal.like(fields[0], reset_less=True), Signal(), Signal()
+        m.d.sync += done.eq(valid & last)
+        with m.If(valid):
+            m.d.sync += [top.eq(Mux(begun, _larger(fields[0], top), fields[0])), begun.eq(~last)]
+        self._queue(m, top, done)
+        return m
+
+    def _queue(self, m: Module, top: Signal, done: Signal) -> None:
+        layout = data.StructLayout({"exponent": self._params.input.exponent_bits, "poisoned": 1})
+        m.submodules.rows = rows = Memory(shape=layout, depth=1 << ceil_log2(rows_converted(self._params)), init=[])
+        write, read = rows.write_port(), rows.read_port(domain="comb")
+        m.d.comb += [
+            write.en.eq(done),
+            write.data.exponent.eq(Mux(top == 0, 1, top)),
+            write.data.poisoned.eq(top == self._params.input.max_exponent_field),
+            self.exponent.eq(read.data.exponent),
+            self.poisoned.eq(read.data.poisoned),
+        ]
+        m.d.sync += [write.addr.eq(write.addr + done), read.addr.eq(read.addr + self.taken)]
+
+
+def _larger(one: Value, other: Value) -> Value:
+    return Mux(one > other, one, other)
+
+
+def _registered(m: Module, name: str, value: Value) -> Signal:
+    register = Signal(len(value), name=name, reset_less=True)
+    m.d.sync += register.eq(value)
+    return register
+
+
+def conversion_latency(params: Params) -> int:
+    """Cycles from the one in which a beat may be read back to the one in which it is offered."""
+    return 1 + maximum_latency(params) + ElementShift.LATENCY
+
+
 class BlockConverter(Part):
     """Rows of at most `dimension` float codes in, the same rows in block fixed point out.
 
-    A row is collected while its largest exponent is found, then read back and shifted; the next row is collected
-    meanwhile. Latency: a row's beats + ElementShift.LATENCY + 1; throughput 1 beat a cycle.
+    A row is collected, then read back and shifted; the next row is collected meanwhile. Its largest exponent is known
+    some cycles behind its last beat, so what is read back waits as long in registers.
+
+    Latency: a row's beats + conversion_latency; throughput 1 beat a cycle.
     """
 
     def __init__(self, params: Params, dimension: int) -> None:
@@ -118,9 +196,9 @@ class BlockConverter(Part):
 
     def elaborate(self, platform):
         m = Module()
+        self._waits, self._maximum = maximum_latency(self._params), RowMaximum(self._params)
+        place(m, "maximum", self._maximum)
         self._full = Signal(2)
-        self._exponent = [Signal(self._params.input.exponent_bits, name=f"exponent_{i}") for i in range(2)]
-        self._poisoned = [Signal(name=f"poisoned_{i}") for i in range(2)]
         bits = ceil_log2(self._beats)
         # The last beat of the row in each bank.
         self._ends = [Signal(bits, name=f"end_{i}") for i in range(2)]
@@ -131,44 +209,29 @@ class BlockConverter(Part):
         return m
 
     def _collect(self, m: Module, write, bits: int) -> None:
-        """Write a row to a bank; keep its largest exponent field."""
-        fmt = self._params.input
+        """Write a row to a bank."""
+        fmt, payload = self._params.input, self.input.payload
         bank, beat = Signal(), Signal(range(max(self._beats, 2)))
-        fields = [code[fmt.mantissa_bits : -1] for code in self.input.payload.elements]
-        top = Const(1, fmt.exponent_bits)
-        for field in fields:
-            larger = Signal.like(field, name="larger")
-            m.d.comb += larger.eq(Mux(field > top, field, top))
-            top = larger
-        before, poisoned_before = Signal(fmt.exponent_bits), Signal()
-        poisoned = Signal()
-        with m.If(beat != 0):
-            m.d.comb += [
-                before.eq(Mux(bank, self._exponent[1], self._exponent[0])),
-                poisoned_before.eq(Mux(bank, self._poisoned[1], self._poisoned[0])),
-            ]
         m.d.comb += [
             self.input.ready.eq(~Mux(bank, self._full[1], self._full[0])),
             write.en.eq(self.input.valid & self.input.ready),
             write.addr.eq(Cat(beat[:bits], bank)),
-            write.data.eq(self.input.payload.elements),
-            poisoned.eq(poisoned_before | Cat(field == fmt.max_exponent_field for field in fields).any()),
+            write.data.eq(payload.elements),
+            self._maximum.valid.eq(write.en),
+            self._maximum.last.eq(payload.last),
         ]
-        with m.If(self.input.valid & self.input.ready):
+        for field, code in zip(self._maximum.fields, payload.elements, strict=True):
+            m.d.comb += field.eq(code[fmt.mantissa_bits : -1])
+        with m.If(write.en):
             m.d.sync += beat.eq(beat + 1)
             for i in range(2):
                 with m.If(bank == i):
-                    m.d.sync += [
-                        self._exponent[i].eq(Mux(top > before, top, before)),
-                        self._poisoned[i].eq(poisoned),
-                        self._ends[i].eq(beat),
-                    ]
-            with m.If(self.input.payload.last):
+                    m.d.sync += self._ends[i].eq(beat)
+            with m.If(payload.last):
                 m.d.sync += [beat.eq(0), bank.eq(~bank), self._full.bit_select(bank, 1).eq(1)]
 
     def _read_back(self, m: Module, read, bits: int) -> None:
-        """Read full rows, shift their elements; the whole pipeline moves when its end may."""
-        p = self._params
+        """Read full rows; the whole pipeline moves when its end may."""
         bank, beat = Signal(), Signal(range(max(self._beats, 2)))
         move, present, last = Signal(), Signal(), Signal()
         m.d.comb += [
@@ -178,27 +241,38 @@ class BlockConverter(Part):
             read.addr.eq(Cat(beat[:bits], bank)),
             read.en.eq(move),
         ]
-        side = data.StructLayout({"valid": 1, "exponent": p.input.exponent_bits, "poisoned": 1, "last": 1})
-        stages = [Signal(side, name=f"side_{i}") for i in range(ElementShift.LATENCY + 1)]
+        with m.If(move & present):
+            m.d.sync += beat.eq(beat + 1)
+            with m.If(last):
+                m.d.sync += [beat.eq(0), bank.eq(~bank), self._full.bit_select(bank, 1).eq(0)]
+        # Until the row's exponent is known; what is read is in the first register already.
+        codes, facts = Signal.like(read.data), Cat(present, last)
+        m.d.comb += codes.eq(read.data)
+        for i in range(self._waits + 1):
+            facts, before = Signal(2, name=f"waiting_{i}"), facts
+            if i:
+                codes, codes_before = Signal.like(codes, name=f"codes_{i}", reset_less=True), codes
+            with m.If(move):
+                m.d.sync += facts.eq(before)
+                if i:
+                    m.d.sync += codes.eq(codes_before)
+        m.d.comb += self._maximum.taken.eq(move & before.all())
+        self._shift(m, codes, facts, move)
+
+    def _shift(self, m: Module, codes: Value, facts: Value, move: Signal) -> None:
+        """Shift elements, with what belongs to their row beside them."""
+        p, out, maximum = self._params, self.output.payload, self._maximum
+        side = data.StructLayout({"exponent": p.input.exponent_bits, "poisoned": 1})
+        stages = [Signal(side, name=f"side_{i}", reset_less=True) for i in range(ElementShift.LATENCY + 1)]
         with m.If(move):
-            m.d.sync += stages[0].valid.eq(present)
-            m.d.sync += [
-                stages[0].exponent.eq(Mux(bank, self._exponent[1], self._exponent[0])),
-                stages[0].poisoned.eq(Mux(bank, self._poisoned[1], self._poisoned[0])),
-                stages[0].last.eq(last),
-            ]
+            m.d.sync += [stages[0].exponent.eq(maximum.exponent), stages[0].poisoned.eq(maximum.poisoned)]
             for before, after in zip(stages, stages[1:], strict=False):
                 m.d.sync += after.eq(before)
-            with m.If(present):
-                m.d.sync += beat.eq(beat + 1)
-                with m.If(last):
-                    m.d.sync += [beat.eq(0), bank.eq(~bank), self._full.bit_select(bank, 1).eq(0)]
-        self._shift(m, read, stages, move)
-
-    def _shift(self, m: Module, read, stages: list, move: Signal) -> None:
-        out = self.output.payload
-        for i, code in enumerate(read.data):
-            shift = ElementShift(self._params)
+            for i in range(ElementShift.LATENCY):
+                facts, earlier = Signal(2, name=f"shifting_{i}"), facts
+                m.d.sync += facts.eq(earlier)
+        for i, code in enumerate(codes):
+            shift = ElementShift(p)
             place(m, f"shift_{i}", shift)
             m.d.comb += [
                 shift.enable.eq(move),
@@ -207,8 +281,7 @@ class BlockConverter(Part):
                 out.elements[i].eq(shift.element),
             ]
         m.d.comb += [
-            self.output.valid.eq(stages[-1].valid),
+            Cat(self.output.valid, out.last).eq(facts),
             out.exponent.eq(stages[-1].exponent),
             out.poisoned.eq(stages[-1].poisoned),
-            out.last.eq(stages[-1].last),
         ]

@@ -17,6 +17,7 @@ from hwgen.control.register_map import counter_names
 from hwgen.control.tags import block_layout
 from hwgen.control.tensor_check import FIELDS
 from hwgen.memory import fetch_fork
+from hwgen.memory.convert import rows_converted
 from hwgen.memory.row_steps import RingShape, run_layout
 from hwgen.memory.row_walker import row_block_layout
 from hwgen.memory.write_client import LEAST_WORDS
@@ -79,6 +80,7 @@ def _streams(params: Params) -> Iterator[Bank]:
     for count, head in ((2, c.head_e), (1, c.head_f)):
         yield Bank("converters", count, c.beat * params.input.bits, 2 << ceil_log2(head // c.beat))
     facts = params.input.exponent_bits + 1
+    yield Bank("converters", 3, facts, 1 << ceil_log2(rows_converted(params)))
     yield Bank("converters", 1, facts, 1 << ceil_log2(key_rows(params)))
     yield Bank("converters", 1, facts, 1 << row_bits(params))
     ring = RingShape.of(params)

@@ -13,6 +13,7 @@ from amaranth.hdl import Fragment, Module
 
 from hwgen.array.score_array import ScoreArray
 from hwgen.array.value_array import ValueArray
+from hwgen.memory.convert import maximum_latency
 from hwgen.params import Params
 from hwgen.part import Part, current_library
 from hwgen.softmax.group import LaneGroup
@@ -74,4 +75,5 @@ def register_bits(params: Params) -> dict[str, int]:
 def control(params: Params) -> int:
     """All else, estimated: what is fixed, words of the bus in its queues' outputs, and elements on their way."""
     c = params.config
-    return CONTROL + 16 * c.bus_bits + 3 * c.beat * (params.input.bits + 3 * c.operand_bits)
+    raw = 1 + maximum_latency(params)
+    return CONTROL + 16 * c.bus_bits + 3 * c.beat * (raw * params.input.bits + 3 * c.operand_bits)

@@ -8,7 +8,7 @@ import pytest
 from amaranth.hdl import Value
 
 from golden.bitexact.convert import convert_rows
-from hwgen.memory.convert import BlockConverter, ElementShift, converted_beat
+from hwgen.memory.convert import BlockConverter, conversion_latency, converted_beat
 from hwgen.params import Params
 from hwgen.tests.bench import STALLS, clocked, receiver, run, sender, tiny
 
@@ -100,8 +100,7 @@ def test_idle_and_back_pressure_in_other_orders(seed: int) -> None:
 def test_latency_and_throughput(params: Params, dimension: int) -> None:
     rows = random_rows(6, params, dimension, 5)
     sent = beats(rows, params)
-    # A row is collected, found complete in the next cycle and read back; its elements then pass the shifters.
-    latency = dimension // params.config.beat + 1 + ElementShift.LATENCY
+    latency = dimension // params.config.beat + conversion_latency(params)
     cycles: list[dict[str, Any]] = [{"input.payload": beat, "input.valid": 1, "output.ready": 1} for beat in sent]
     dut = BlockConverter(params, dimension)
     seen = clocked(dut, [*cycles, {"input.valid": 0}], ["input.ready", "output.valid", "output.payload"], latency)
@@ -127,5 +126,5 @@ def test_a_stopped_consumer_stops_the_source() -> None:
 
     run(dut, stuff)
     # Two banks are full; the row before them has left its bank for the pipeline and filled it.
-    assert 4 <= ElementShift.LATENCY + 1 < 2 * 4
+    assert 4 <= conversion_latency(params) < 2 * 4
     assert len(accepted) == 3 * 4

@@ -11,7 +11,7 @@ import pytest
 from hwgen.array.value_pe import ValuePE
 from hwgen.control.causes import BUSY, Cause
 from hwgen.control.job import geometry
-from hwgen.memory.convert import ElementShift
+from hwgen.memory.convert import conversion_latency
 from hwgen.params import Params
 from hwgen.sim.build import Build, build
 from hwgen.sim.run import HeadJob, RunResult, row_beats, simulate
@@ -74,7 +74,7 @@ def fill(core: Params, queries: int, head: Head | None = None) -> int:
     first_beat = offered + QUEUE + 1
     last_beat = first_beat + queries * row - 1
     # A row is converted when it is complete; the loader knows of the block's last beat a cycle later.
-    return last_beat + row + ElementShift.LATENCY + 1 + 1
+    return last_beat + row + conversion_latency(core) + 1
 
 
 def way_out(core: Params, queries: int, head: Head | None = None) -> int:

@@ -6,16 +6,13 @@ from collections import deque
 
 from amaranth.utils import ceil_log2
 
-from hwgen.memory.convert import ElementShift
+from hwgen.memory.convert import conversion_latency
 from hwgen.memory.row_steps import RingShape
 from hwgen.model.parts.queue import Fifo
 from hwgen.model.parts.reading import Client
 from hwgen.model.parts.records import Run
 from hwgen.model.parts.walker import Walker
 from hwgen.params import Params
-
-OUTPUT = ElementShift.LATENCY
-"""The stage of the converter that is its output."""
 
 
 class Unpacker:
@@ -73,7 +70,7 @@ class Unpacker:
         self.turned: bool | None = None
         # BlockConverter: beats collected and read back, full banks, and its stages.
         self.beat = self.full = self.flow = 0
-        self.stages: deque[int] = deque([0] * OUTPUT)
+        self.stages: deque[int] = deque([0] * (conversion_latency(params) - 1))
         self.offered = self.last = self.taken = self.calm = False
         self.asking = True
 
