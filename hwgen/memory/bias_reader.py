@@ -2,7 +2,6 @@
 
 from amaranth.hdl import Module, Signal, unsigned
 from amaranth.lib import data, stream
-from amaranth.lib.fifo import SyncFIFOBuffered
 from amaranth.lib.wiring import In, Out, connect, flipped
 from amaranth.utils import ceil_log2
 
@@ -14,6 +13,7 @@ from hwgen.memory.row_steps import run_layout
 from hwgen.memory.row_unpacker import RowUnpacker
 from hwgen.params import LENGTH_BITS, QUERY_BITS, Params
 from hwgen.part import Part, place
+from hwgen.queue import Queue
 
 
 def bias_block_layout(params: Params) -> data.StructLayout:
@@ -164,7 +164,8 @@ class BiasFork(Part):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.queue = queue = SyncFIFOBuffered(width=self._layout.size, depth=self.DEPTH)
+        queue = Queue(width=self._layout.size, depth=self.DEPTH)
+        place(m, "queue", queue)
         block, entry = self.fetch.payload, data.View(self._layout, queue.w_data)
         m.d.comb += [
             self.blocks.valid.eq(self.fetch.valid & queue.w_rdy),
@@ -230,7 +231,8 @@ class BiasReader(Part):
         connect(m, unpacker.output, flipped(self.output))
         # What was asked for and has not come: at most a run a word.
         layout = bias_run_layout(p)
-        m.submodules.runs = runs = SyncFIFOBuffered(width=layout.size, depth=p.config.queue_beats)
+        runs = Queue(width=layout.size, depth=p.config.queue_beats)
+        place(m, "runs", runs)
         run = data.View(layout, runs.r_data)
         m.d.comb += [
             walker.stride.eq(self.stride),

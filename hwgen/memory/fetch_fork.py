@@ -2,14 +2,14 @@
 
 from amaranth.hdl import Const, Module, Mux, Signal, unsigned
 from amaranth.lib import data, stream
-from amaranth.lib.fifo import SyncFIFOBuffered
 from amaranth.lib.wiring import In, Out
 
 from hwgen.control.segments import fetch_layout
 from hwgen.control.tags import block_layout
 from hwgen.memory.row_walker import row_block_layout
 from hwgen.params import LENGTH_BITS, Params
-from hwgen.part import Part
+from hwgen.part import Part, place
+from hwgen.queue import Queue
 
 DEPTH = 4
 SEGMENT_DEPTH = 8
@@ -41,13 +41,13 @@ class FetchFork(Part):
         block = self.fetch.payload
         layout = row_block_layout()
         wanted = {"q": (block.queries, 0), "k": (block.fresh, block.rewind), "v": (block.fresh, block.rewind)}
-        queues = {name: SyncFIFOBuffered(width=layout.size, depth=DEPTH) for name in wanted}
+        queues = {name: Queue(width=layout.size, depth=DEPTH) for name in wanted}
         ready = queues["q"].w_rdy & queues["k"].w_rdy & queues["v"].w_rdy
         m.d.comb += self.fetch.ready.eq(ready)
         open_gates = {"q": queries_may_go(m, self), "k": Const(1), "v": Const(1)}
         for name, (rows, rewind) in wanted.items():
             queue, output = queues[name], getattr(self, name)
-            m.submodules[f"queue_{name}"] = queue
+            place(m, f"queue_{name}", queue)
             entry = data.View(layout, queue.w_data)
             m.d.comb += [
                 entry.rows.eq(rows),
@@ -89,7 +89,8 @@ class SegmentFetch(Part):
         m = Module()
         block, segment = self.fetch.payload, self.segments.payload
         # Whether a block is the last one of its job, for its last segment.
-        m.submodules.ends = ends = SyncFIFOBuffered(width=1, depth=SEGMENT_DEPTH)
+        ends = Queue(width=1, depth=SEGMENT_DEPTH)
+        place(m, "ends", ends)
         names = ("k", "v", "bias") if self._params.has_bias else ("k", "v")
         queries = self._queue(m, "q", queries_may_go(m, self))
         queues = {name: self._queue(m, name, Const(1)) for name in names}
@@ -122,11 +123,11 @@ class SegmentFetch(Part):
                 m.d.comb += entry.row.eq(segment.row)
         return m
 
-    def _queue(self, m: Module, name: str, gate) -> SyncFIFOBuffered:
+    def _queue(self, m: Module, name: str, gate) -> Queue:
         """The queue in front of an output, which is closed while `gate` is 0."""
         output = getattr(self, name)
-        queue = SyncFIFOBuffered(width=output.payload.shape().size, depth=DEPTH)
-        m.submodules[f"queue_{name}"] = queue
+        queue = Queue(width=output.payload.shape().size, depth=DEPTH)
+        place(m, f"queue_{name}", queue)
         m.d.comb += [
             output.payload.eq(queue.r_data),
             output.valid.eq(queue.r_rdy & gate),

@@ -2,7 +2,6 @@
 
 from amaranth.hdl import Module, unsigned
 from amaranth.lib import stream
-from amaranth.lib.fifo import SyncFIFOBuffered
 from amaranth.lib.wiring import In, Out, connect, flipped
 from amaranth.utils import ceil_log2
 
@@ -13,6 +12,7 @@ from hwgen.memory.row_unpacker import RowUnpacker
 from hwgen.memory.row_walker import RowWalker, row_block_layout
 from hwgen.params import GROUP_BITS, Params
 from hwgen.part import Part, place
+from hwgen.queue import Queue
 
 
 class RowReader(Part):
@@ -67,7 +67,8 @@ class RowReader(Part):
         """What was asked for and has not come: at most a run a word."""
         run = unpacker.run.payload
         depth = self._params.config.queue_beats
-        m.submodules.runs = runs = SyncFIFOBuffered(width=run.shape().size, depth=depth)
+        runs = Queue(width=run.shape().size, depth=depth)
+        place(m, "runs", runs)
         entry = run.shape()(runs.w_data)
         element_bytes = ceil_log2(self._params.input.bits // 8)
         m.d.comb += [

@@ -20,7 +20,7 @@ class RowWriter(Part):
 
     Members: head, rows (a job's base address and how many rows it has); stride, head_stride, group, row_bytes, packed,
     elements (constant while there is work); values; request, words (the write engine's); asked (so many rows are in the
-    request that is taken in this cycle).
+    request that was taken a cycle ago).
     """
 
     def __init__(self, params: Params, element_bits: int, beat: int, limit: int) -> None:
@@ -67,7 +67,7 @@ class RowWriter(Part):
             packer.run.payload.offset.eq(walker.run.payload.offset),
             packer.run.payload.rows.eq(walker.run.payload.rows),
             walker.run.ready.eq(packer.run.ready),
-            # The walker's next run comes behind its next request.
-            self.asked.eq(Mux(self.request.valid & self.request.ready, walker.run.payload.rows, 0)),
         ]
+        # The walker's next run comes behind its next request.
+        m.d.sync += self.asked.eq(Mux(self.request.valid & self.request.ready, walker.run.payload.rows, 0))
         return m

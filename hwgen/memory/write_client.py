@@ -2,13 +2,13 @@
 
 from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import stream
-from amaranth.lib.fifo import SyncFIFOBuffered
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from hwgen.memory.axi import burst_layout, request_layout, word_layout
 from hwgen.memory.bursts import BurstSplitter
 from hwgen.params import Params
 from hwgen.part import Part, place
+from hwgen.queue import Queue
 
 LEAST_WORDS = 16
 """Words to hold at least, so that even the shortest bursts hide the cycles between a word and its way out."""
@@ -43,13 +43,14 @@ class WriteClient(Part):
         words, burst = self.words, self.burst
         depth = max(2 * self._params.config.burst_beats, LEAST_WORDS)
         # One more than the memory holds waits in its output.
-        m.submodules.queue = queue = SyncFIFOBuffered(width=len(Cat(words.payload)), depth=depth + 1)
+        queue = Queue(width=len(Cat(words.payload)), depth=depth + 1)
+        place(m, "queue", queue)
         splitter = BurstSplitter(self._params)
         place(m, "splitter", splitter)
         connect(m, flipped(self.request), splitter.input)
-        found = splitter.output
-        # Words in the queue that belong to no taken burst.
-        spare, written, taken = Signal(range(depth + 2)), Signal(), Signal()
+        found, fits, passed = splitter.output, Signal(), Signal()
+        # Words in the queue that belong to no burst that was offered.
+        spare, written = Signal(range(depth + 2)), Signal()
         m.d.comb += [
             queue.w_data.eq(words.payload),
             queue.w_en.eq(words.valid & ~self.flush),
@@ -58,18 +59,19 @@ class WriteClient(Part):
             self.queued.payload.eq(queue.r_data),
             self.queued.valid.eq(queue.r_rdy),
             queue.r_en.eq(self.queued.ready | self.drop),
-            burst.payload.address.eq(found.payload.address),
-            burst.payload.length.eq(found.payload.length),
-            taken.eq(burst.valid & burst.ready),
-            found.ready.eq(taken),
+            # A burst that is offered for the first time leaves the splitter, whether it is taken or not.
+            found.ready.eq(passed),
+            fits.eq(found.valid & (spare > found.payload.length) & ~passed),
             splitter.clear.eq(self.flush),
-            self.empty.eq(splitter.empty & (queue.level == 0)),
+            self.empty.eq(splitter.empty & queue.empty),
         ]
-        # A burst is compared with the words in a cycle of its own, so none is offered in the cycle after another.
-        m.d.sync += [
-            spare.eq(spare + written - Mux(taken, burst.payload.length + 1, 0)),
-            burst.valid.eq(found.valid & (spare > burst.payload.length) & ~taken),
-        ]
+        m.d.sync += [spare.eq(spare + written - Mux(passed, burst.payload.length + 1, 0)), passed.eq(0)]
+        with m.If(~burst.valid | burst.ready):
+            m.d.sync += [burst.valid.eq(fits), passed.eq(fits)]
+            m.d.sync += [
+                burst.payload.address.eq(found.payload.address),
+                burst.payload.length.eq(found.payload.length),
+            ]
         with m.If(self.flush):
-            m.d.sync += [spare.eq(0), burst.valid.eq(0)]
+            m.d.sync += [spare.eq(0), burst.valid.eq(0), passed.eq(0)]
         return m

@@ -5,7 +5,6 @@ from operator import or_
 
 from amaranth.hdl import Cat, Module, Mux, Signal, unsigned
 from amaranth.lib import data, stream
-from amaranth.lib.fifo import SyncFIFOBuffered
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from hwgen.control.faults import Fault
@@ -14,6 +13,7 @@ from hwgen.memory.axi import Response, burst_layout, fault_layout, request_layou
 from hwgen.memory.write_client import WriteClient
 from hwgen.params import Params
 from hwgen.part import Part, place
+from hwgen.queue import Queue, Slice
 
 
 class WriteEngine(Part):
@@ -58,12 +58,14 @@ class WriteEngine(Part):
         self._order = data.StructLayout({"owner": unsigned(self._count), "length": unsigned(8)})
         # A place more than bursts in flight: the one in a queue's output.
         depth = p.config.outstanding + 1
-        self._orders = SyncFIFOBuffered(width=self._order.size, depth=depth)
-        self._addresses = SyncFIFOBuffered(width=p.config.address_bits, depth=depth)
-        m.submodules.orders, m.submodules.addresses = self._orders, self._addresses
+        self._orders = Queue(width=self._order.size, depth=depth)
+        self._addresses = Queue(width=p.config.address_bits, depth=depth)
+        place(m, "orders", self._orders)
+        place(m, "addresses", self._addresses)
         # A flush lasts until nothing is left.
         drop, rest = Signal(), Signal()
-        self._in_flight = Signal(range(p.config.outstanding + 1))
+        # Bursts in flight, and whether there may be one more.
+        self._in_flight, self._room = Signal(range(p.config.outstanding + 1)), Signal(init=1)
         empty = Cat(client.empty for client in self._clients).all()
         m.d.comb += [
             drop.eq(self.flush | rest),
@@ -78,21 +80,22 @@ class WriteEngine(Part):
             m.d.comb += client.flush.eq(drop)
         issue = self._issue(m, drop)
         self._send(m, drop)
-        m.d.sync += self._in_flight.eq(self._in_flight + issue - self._answer(m))
+        with m.If(issue != self._answer(m)):
+            m.d.sync += self._in_flight.eq(Mux(issue, self._in_flight + 1, self._in_flight - 1))
+            m.d.sync += self._room.eq(~issue | (self._in_flight != p.config.outstanding - 1))
         return m
 
     def _issue(self, m: Module, drop: Signal) -> Signal:
         """Offer the address of the next client's burst; note what has to follow it."""
         aw, arbiter = self.aw, RoundRobin(self._count)
         place(m, "arbiter", arbiter)
-        issue, free, room = Signal(), Signal(), Signal()
+        issue, free = Signal(), Signal()
         bursts = [client.burst for client in self._clients]
         burst, order = Signal(burst_layout(self._params)), Signal(self._order)
         m.d.comb += [
             arbiter.request.eq(Cat(offer.valid for offer in bursts)),
             arbiter.advance.eq(issue),
-            room.eq(self._in_flight != self._params.config.outstanding),
-            free.eq(room & ~drop & (~aw.valid | aw.ready)),
+            free.eq(self._room & ~drop & (~aw.valid | aw.ready)),
             issue.eq(free & arbiter.request.any()),
             burst.as_value().eq(select(arbiter.grant, [offer.payload for offer in bursts])),
             order.owner.eq(arbiter.grant),
@@ -113,32 +116,31 @@ class WriteEngine(Part):
     def _send(self, m: Module, drop: Signal) -> None:
         """The words of the bursts, in the order of their addresses."""
         w, order, orders = self.w, Signal(self._order), self._orders
-        sending, move, last, source = Signal(), Signal(), Signal(), Signal(self._count)
-        word = Signal(word_layout(self._params))
+        sending, move, last = Signal(), Signal(), Signal()
+        source, word = Signal(self._count), Signal(word_layout(self._params))
+        sent = Cat(word.data, word.strobe, last, order.owner)
+        channel = Slice(len(sent))
+        place(m, "word_slice", channel)
         m.d.comb += [
             word.as_value().eq(select(order.owner, [client.queued.payload for client in self._clients])),
-            move.eq(sending & (~w.valid | w.ready)),
+            move.eq(sending & channel.input.ready),
             last.eq(order.length == 0),
             orders.r_en.eq(~sending | (move & last)),
+            channel.input.valid.eq(sending),
+            channel.input.payload.eq(sent),
+            w.valid.eq(channel.output.valid),
+            Cat(w.payload.data, w.payload.strobe, w.payload.last, source).eq(channel.output.payload),
+            channel.output.ready.eq(w.ready),
             self.taken.eq(source & (w.valid & w.ready).replicate(self._count)),
         ]
-        with m.If(w.ready):
-            m.d.sync += w.valid.eq(0)
         with m.If(move):
-            m.d.sync += [
-                w.valid.eq(1),
-                w.payload.data.eq(word.data),
-                w.payload.strobe.eq(word.strobe),
-                w.payload.last.eq(last),
-                source.eq(order.owner),
-                order.length.eq(order.length - 1),
-            ]
+            m.d.sync += order.length.eq(order.length - 1)
         with m.If(orders.r_en):
             m.d.sync += [sending.eq(orders.r_rdy), order.eq(orders.r_data)]
         for owned, client in zip(order.owner, self._clients, strict=True):
             m.d.comb += [
                 client.queued.ready.eq(move & owned),
-                client.drop.eq(drop & ~sending & (orders.level == 0)),
+                client.drop.eq(drop & ~sending & orders.empty),
             ]
 
     def _answer(self, m: Module) -> Signal:

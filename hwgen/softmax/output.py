@@ -2,7 +2,6 @@
 
 from amaranth.hdl import Array, Cat, Module, Mux, Signal, signed, unsigned
 from amaranth.lib import data, stream
-from amaranth.lib.fifo import SyncFIFOBuffered
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
@@ -12,6 +11,7 @@ from hwgen.control.drain import Credits, beat_address, step_layout
 from hwgen.params import Params
 from hwgen.part import Part, place
 from hwgen.pipeline import delayed
+from hwgen.queue import Queue
 from hwgen.softmax.lane import result_layout, state_address_bits
 from hwgen.softmax.normaliser import NormaliserLane
 from hwgen.softmax.reciprocal import Reciprocal, reciprocal_latency
@@ -111,7 +111,8 @@ class OutputUnit(Part):
 
     def _queue_lse(self, m: Module, step, result) -> None:
         layout = lse_beat(self._params)
-        m.submodules.lse_queue = queue = SyncFIFOBuffered(width=layout.size, depth=LSE_DEPTH)
+        queue = Queue(width=layout.size, depth=LSE_DEPTH)
+        place(m, "lse_queue", queue)
         entry = data.View(layout, queue.w_data)
         blank = step.void | result.empty
         m.d.comb += [
@@ -160,7 +161,8 @@ class OutputUnit(Part):
 
     def _queue_o(self, m: Module, step, codes: list) -> None:
         layout = output_beat(self._params)
-        m.submodules.o_queue = queue = SyncFIFOBuffered(width=layout.size, depth=queue_depth(self._params))
+        queue = Queue(width=layout.size, depth=queue_depth(self._params))
+        place(m, "o_queue", queue)
         entry = data.View(layout, queue.w_data)
         m.d.comb += [
             *(entry.data[i].eq(code) for i, code in enumerate(codes)),

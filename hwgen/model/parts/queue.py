@@ -16,7 +16,7 @@ class Bell:
 
 
 class Fifo:
-    """`SyncFIFOBuffered` of `depth` places: what is written can be read two cycles later.
+    """`Queue` of `depth` places: what is written can be read two cycles later.
 
     Members: ready (`head` may be taken), head, taken (in this cycle), items (behind the head); bell (rung by `take`).
     """

@@ -85,15 +85,16 @@ class Packer:
 class WriteClient:
     """`WriteClient`: a burst is offered once all its words are queued.
 
-    Members: source, splitter; queue (`SyncFIFOBuffered`, of which only the number of words matters); spare (words of no
-    taken burst); offered (a burst is); words (all so far); asked (rows, all so far).
+    Members: source, splitter; queue (`Queue`, of which only the number of words matters); spare (words of no burst that
+    was offered); offered (a burst is), burst (its beats minus one), passed (it leaves the splitter); words (all so
+    far); asked (rows, all so far).
     """
 
     def __init__(self, params: Params, source: Packer) -> None:
         self.source, self.splitter = source, Splitter(params)
         self.queue = Fifo(max(2 * params.config.burst_beats, LEAST_WORDS) + 1)
-        self.spare = self.words = self.asked = 0
-        self.offered = False
+        self.spare = self.words = self.asked = self.burst = 0
+        self.offered = self.passed = False
 
     def empty(self) -> bool:
         return self.splitter.counted is None and self.splitter.length < 0 and self.queue.empty()
@@ -101,21 +102,24 @@ class WriteClient:
     def tick(self, taken: bool) -> None:
         """One cycle; `taken`: the burst that is offered is."""
         source, splitter = self.source, self.splitter
-        length = splitter.length
+        length, passed = splitter.length, self.passed
         written = source.offered and self.queue.room()
-        offered = length >= 0 and self.spare > length and not taken
+        fits = length >= 0 and self.spare > length and not passed
         if written:
             source.taken = True
             self.spare += 1
             self.words += 1
-        if taken:
-            self.spare -= length + 1
-        self.offered = offered
+        if passed:
+            self.spare -= self.burst + 1
+        self.passed = False
+        if taken or not self.offered:
+            self.offered = self.passed = fits
+            self.burst = length if fits else 0
         if self.queue.items or self.queue.taken or written:
             self.queue.tick(True if written else None)
         source.tick()
         if length >= 0 or splitter.counted is not None or splitter.request is not None:
-            splitter.tick(taken)
+            splitter.tick(passed)
         else:
             splitter.taken = False
         walker = source.walker
@@ -218,7 +222,7 @@ class WriteEngine:
             self.behind = issued + 1
             self.address = True
             self.in_flight += 1
-            self.orders.tick((issued, self.clients[issued].splitter.length))
+            self.orders.tick((issued, self.clients[issued].burst))
         else:
             self.orders.tick()
         return issued

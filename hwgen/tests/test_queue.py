@@ -1,0 +1,52 @@
+"""Queue and slice: the queue against Amaranth's, the slice against a list."""
+
+import gc
+from typing import Any
+
+import numpy as np
+import pytest
+from amaranth.lib.fifo import SyncFIFOBuffered
+
+from hwgen.queue import Queue, Slice
+from hwgen.tests.bench import STALLS, clocked, receiver, run, sender
+
+
+@pytest.mark.parametrize("depth", [2, 3, 5, 8, 17])
+def test_queue_is_cycle_by_cycle_amaranths(depth: int) -> None:
+    """In phases in which more is written, or more read, than the other way round."""
+    rng = np.random.default_rng(depth)
+    eager = np.repeat(rng.choice([0.1, 0.5, 0.9, 1.0], (30, 2)), 20, axis=0)
+    cycles = [
+        {"w_en": int(w), "r_en": int(r), "w_data": int(rng.integers(256))} for w, r in rng.random(eager.shape) < eager
+    ]
+    names = ["w_rdy", "r_rdy", "r_data"]
+    seen = clocked(Queue(8, depth), cycles, [*names, "empty"])
+    told = clocked(SyncFIFOBuffered(width=8, depth=depth), cycles, [*names, "level"])
+    assert {ready for ready, *_ in told} == {valid for _, valid, *_ in told} == {0, 1}
+    assert [(w, r, data if r else None, empty) for w, r, data, empty in seen] == [
+        (w, r, data if r else None, level == 0) for w, r, data, level in told
+    ]
+
+
+@pytest.mark.filterwarnings("ignore:.*created but never used")
+def test_queue_with_one_place() -> None:
+    with pytest.raises(ValueError, match="at least 2 places, not 1"):
+        Queue(8, 1)
+    # A part that was refused goes while its warning is ignored.
+    gc.collect()
+
+
+@STALLS
+def test_slice_keeps_words_in_order(idle: int | None, pressure: int | None) -> None:
+    dut, got, words = Slice(16), list[int](), [(i * 40503) % 65536 for i in range(60)]
+    run(dut, sender(dut.input, words, idle), receiver(dut.output, len(words), got, pressure))
+    assert got == words
+
+
+def test_slice_latency_throughput_and_places() -> None:
+    cycles: list[dict[str, Any]] = [{"input.valid": 1, "input.payload": i, "output.ready": 1} for i in range(6)]
+    # Nobody takes words: two more come in.
+    cycles += [{"input.payload": 6 + i, "output.ready": 0} for i in range(4)]
+    seen = clocked(Slice(8), cycles, ["input.ready", "output.valid", "output.payload"])
+    assert [(valid, word) for _, valid, word in seen[1:]] == [(1, i) for i in (0, 1, 2, 3, 4, 5, 5, 5, 5)]
+    assert [ready for ready, *_ in seen] == [1] * 7 + [0] * 3
