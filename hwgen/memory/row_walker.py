@@ -67,7 +67,8 @@ class RowWalker(Part):
         self._base, self._position, self._row = Signal(address_bits), Signal(address_bits), Signal(address_bits)
         self._fresh = Signal()
         self._member, self._member_last = Signal(GROUP_BITS), Signal()
-        self._left, self._last = Signal(QUERY_BITS), Signal()
+        # Rows that are left, and whether there are any.
+        self._left, self._some, self._last = Signal(QUERY_BITS), Signal(), Signal()
         self._bytes, self._factor = Signal(BYTE_COUNT_BITS), Signal(ROW_BYTES_BITS)
         # A block is taken or waited for, the one that is taken starts at the job's first row, the next row is found.
         self._beginning, self._rewinding, self._stepping = Signal(), Signal(), Signal()
@@ -138,6 +139,7 @@ class RowWalker(Part):
         with m.If(self._beginning):
             m.d.sync += [
                 self._left.eq(block.rows),
+                self._some.eq(block.rows != 0),
                 self._last.eq(block.last),
                 self._bytes.eq(Mux(self.packed, 0, self.row_bytes)),
                 multiple.eq(block.rows),
@@ -146,6 +148,7 @@ class RowWalker(Part):
         with m.Else():
             with m.If(self._stepping):
                 m.d.sync += self._left.eq(Mux(self.packed, 0, self._left - 1))
+                m.d.sync += self._some.eq(~self.packed & (self._left != 1))
             with m.If(self._multiplying):
                 m.d.sync += [self._factor.eq(self._factor >> 1), multiple.eq(multiple.shift_left(1))]
                 with m.If(self._factor[0]):
@@ -153,14 +156,14 @@ class RowWalker(Part):
         m.d.comb += self.block.ready.eq(self._beginning)
 
     def _issue(self, m: Module) -> None:
-        """Offer a row or a packed block once both outputs are free, or end the block."""
+        """Offer a row or a packed block once both outputs are free, or end the block. Outputs that are taken are free a
+        cycle later: in time for the next row, as long as they are taken at once."""
         request, run = self.request, self.run
-        free = (~request.valid | request.ready) & (~run.valid | run.ready)
-        with m.If(self._left == 0):
+        with m.If(~self._some):
             m.next = "BLOCK"
             with m.If(self._last):
                 m.next = "JOB"
-        with m.Elif(free):
+        with m.Elif(~request.valid & ~run.valid):
             m.d.sync += [
                 request.payload.address.eq(self._row),
                 request.payload.bytes.eq(self._bytes),

@@ -54,17 +54,17 @@ class Walker:
 
     def tick(self) -> bool:
         """One cycle; whether anything changed."""
-        changed = self.request_taken or self.run_taken
+        changed, free = self.request_taken or self.run_taken, self.request is None and self.run is None
         if self.request_taken:
             self.request, self.request_taken = None, False
         if self.run_taken:
             self.run, self.run_taken = None, False
-        return self._work() or changed
+        return self._work(free) or changed
 
-    def _work(self) -> bool:
+    def _work(self, free: bool) -> bool:
         state = self.state
         if state == ROW:
-            return self._row()
+            return self._row(free)
         if state == STEP:
             self._step()
         elif state == BLOCK:
@@ -94,10 +94,10 @@ class Walker:
         if self.tensor.packed:
             self.state, self.wait = MULTIPLY, self.tensor.row_bytes.bit_length()
 
-    def _row(self) -> bool:
+    def _row(self, free: bool) -> bool:
         if self.left == 0:
             self.state = JOB if self.last else BLOCK
-        elif self.request is not None or self.run is not None:
+        elif not free:
             return False
         else:
             t, row = self.tensor, self.row
