@@ -146,18 +146,20 @@ class BoardMemory(Part):
         bursts, answers = Bursts(self._params, self._bytes), AnswerQueue(self._params)
         place(m, "read_bursts", bursts)
         place(m, "answers", answers)
-        beat, room, step = bursts.output, Signal(range(ANSWER_PLACES + 1), init=ANSWER_PLACES), Signal()
+        beat, step = bursts.output, Signal()
+        # Places for answers, and whether there are any.
+        places, room = Signal(range(ANSWER_PLACES + 1), init=ANSWER_PLACES), Signal(init=1)
         index = Signal(self._bits)
         m.d.comb += [
             bursts.input.valid.eq(self.ar.valid),
             bursts.input.payload.eq(self.ar.payload),
             self.ar.ready.eq(bursts.input.ready),
-            beat.ready.eq((room != 0) & ~self._steal),
+            beat.ready.eq(room & ~self._steal),
             step.eq(beat.valid & beat.ready),
         ]
         m.d.sync += index.eq(Mux(self._steal, self._index, beat.payload.index))
         with m.If(step != answers.freed):
-            m.d.sync += room.eq(Mux(step, room - 1, room + 1))
+            m.d.sync += [places.eq(Mux(step, places - 1, places + 1)), room.eq(~step | (places != 1))]
         # What is known of a word goes beside it: one register for the index, one for the choice, the banks' own.
         facts, chosen = Cat(step, beat.payload.inside, beat.payload.last), self._chosen(index)
         for _ in range(self.BANK_CYCLES):
@@ -185,16 +187,17 @@ class BoardMemory(Part):
         place(m, "write_bursts", bursts)
         beat, word, b = bursts.output, self.w.payload, self.b
         index, strobe, step = Signal(self._bits), Signal(self._params.bus_bytes), Signal()
-        data = Signal(self._params.config.bus_bits)
+        data, ready = Signal(self._params.config.bus_bits), Signal()
         later = Signal.like(index), Signal.like(data)
         m.d.comb += [
             bursts.input.valid.eq(self.aw.valid),
             bursts.input.payload.eq(self.aw.payload),
             self.aw.ready.eq(bursts.input.ready),
             # A burst ends when the answer to the one before has been taken.
-            self.w.ready.eq(beat.valid & ~self._store & ~(beat.payload.last & b.valid)),
-            step.eq(self.w.valid & self.w.ready),
-            beat.ready.eq(step),
+            ready.eq(~self._store & ~(beat.payload.last & b.valid)),
+            self.w.ready.eq(beat.valid & ready),
+            beat.ready.eq(self.w.valid & ready),
+            step.eq(beat.valid & beat.ready),
         ]
         with m.If(b.ready):
             m.d.sync += b.valid.eq(0)

@@ -56,23 +56,24 @@ class Bursts(Part):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         low = ceil_log2(self._params.bus_bytes)
-        asked, known = Signal(), Signal()
+        # Nothing is asked for; its address is known.
+        free, known = Signal(init=1), Signal()
         address, length = Signal(self._params.config.address_bits), Signal(8)
         index, inside, beats = Signal(self._bits), Signal(), Signal(8)
         # Beats behind the one that is offered.
         left, beat = Signal(8), self.output.payload
         learn, begin, taken = Signal(), Signal(), Signal()
         m.d.comb += [
-            self.input.ready.eq(~asked),
+            self.input.ready.eq(free),
             taken.eq(self.output.valid & self.output.ready),
             begin.eq(known & (~self.output.valid | (taken & beat.last))),
-            learn.eq(asked & (~known | begin)),
+            learn.eq(~free & (~known | begin)),
         ]
         with m.If(learn):
-            m.d.sync += [index.eq(address[low:]), beats.eq(length), asked.eq(0)]
+            m.d.sync += [index.eq(address[low:]), beats.eq(length), free.eq(1)]
             m.d.sync += inside.eq(in_memory(address, self._memory_bytes))
         with m.If(self.input.valid & self.input.ready):
-            m.d.sync += [asked.eq(1), address.eq(self.input.payload.address), length.eq(self.input.payload.length)]
+            m.d.sync += [free.eq(0), address.eq(self.input.payload.address), length.eq(self.input.payload.length)]
         m.d.sync += known.eq(learn | (known & ~begin))
         with m.If(taken):
             m.d.sync += [beat.index.eq(beat.index + 1), left.eq(left - 1), beat.last.eq(left == 1)]
