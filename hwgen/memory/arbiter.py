@@ -25,9 +25,11 @@ class RoundRobin(Part):
 
     def elaborate(self, platform):
         m = Module()
-        behind, turn = Signal.like(self.grant), Signal.like(self.grant)
-        m.d.comb += turn.eq(Mux((self.request & behind).any(), self.request & behind, self.request))
-        m.d.comb += self.grant.eq(Cat(bit & ~turn[:i].any() for i, bit in enumerate(turn)))
-        with m.If(self.advance & turn.any()):
-            m.d.sync += behind.eq(Cat(self.grant[:i].any() for i in range(len(turn))))
+        behind = Signal.like(self.grant)
+        # Those behind the last one, and all: the first of each is found at the same time.
+        late, all_of = self.request & behind, self.request
+        late_before, all_before = (Cat(bits[:i].any() for i in range(len(bits))) for bits in (late, all_of))
+        m.d.comb += self.grant.eq(Mux(late.any(), late & ~late_before, all_of & ~all_before))
+        with m.If(self.advance & self.request.any()):
+            m.d.sync += behind.eq(Mux(late.any(), late_before, all_before))
         return m

@@ -1,7 +1,8 @@
 """What the read engine has for each of its clients."""
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, unsigned
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, unsigned
 from amaranth.lib import stream
+from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from hwgen.memory.axi import burst_layout, request_layout
@@ -14,15 +15,17 @@ from hwgen.part import Part, place
 class ReadClient(Part):
     """Cuts requests into bursts, offers those for whose words its queue of `depth` words has room, keeps the words.
 
-    Places are reserved when a burst is offered, so words are never refused. Latency BurstSplitter.LATENCY + 1 from
-    request to burst (1 more if there is no room for two bursts), WordQueue.LATENCY from a word that comes to `words`;
-    throughput 1 burst and 1 word a cycle.
+    Places are reserved when a burst is offered, so words are never refused. A burst is first claimed, then issued, and
+    in between another one may be claimed: what is offered is always known from the cycle before. Latency
+    BurstSplitter.LATENCY + 1 from request to burst (1 more if there is no room for two bursts), WordQueue.LATENCY from
+    a word that comes to `words`; throughput 1 burst and 1 word a cycle.
 
     Members
     -------
     request: bytes wanted
-    burst:   may be issued
-    more:    another burst will be offered in the cycle after this one is taken
+    offered: there is a burst that is not claimed
+    granted: it is claimed, if also `advance`
+    burst:   the oldest one that is not issued; issued: it is
     write:   `data` is the next word that was asked for
     words:   every word that the requests touch
     clear:   forgets all of it
@@ -30,14 +33,20 @@ class ReadClient(Part):
     asking:  there is a request or a burst that is not issued
     """
 
+    PLACES = 4
+    """For bursts, one of which stays free."""
+
     def __init__(self, params: Params, depth: int) -> None:
         self._params, self._depth = params, depth
         word = unsigned(params.config.bus_bits)
         super().__init__(
             {
                 "request": In(stream.Signature(request_layout(params))),
-                "burst": Out(stream.Signature(burst_layout(params))),
-                "more": Out(1),
+                "offered": Out(1),
+                "granted": In(1),
+                "advance": In(1),
+                "burst": Out(burst_layout(params)),
+                "issued": In(1),
                 "write": In(1),
                 "data": In(word),
                 "words": Out(stream.Signature(word)),
@@ -55,40 +64,51 @@ class ReadClient(Part):
         connect(m, flipped(self.request), splitter.input)
         connect(m, queue.output, flipped(self.words))
         room = Signal(range(self._depth + 1), init=self._depth)
-        layout = burst_layout(self._params)
-        # The burst that is offered, and one more so that nothing behind depends on whether it is taken.
-        offered, burst = Signal(), Signal(layout, reset_less=True)
-        waiting, following = Signal(), Signal(layout, reset_less=True)
         fits, reserve, next_burst = Signal(), Signal(), splitter.output.payload
         # Whatever the next bursts are, there is room for two of them.
-        ample, incoming = Signal(), Signal(layout)
+        ample, some = Signal(), self._offer(m, reserve, next_burst)
         m.d.comb += [
             ample.eq(room >= 2 * self._params.config.burst_beats),
-            splitter.output.ready.eq(~waiting & fits),
+            splitter.output.ready.eq(fits & self._place),
             reserve.eq(splitter.output.valid & splitter.output.ready),
-            incoming.address.eq(next_burst.address),
-            incoming.length.eq(next_burst.length),
-            self.more.eq(waiting | reserve),
-            self.burst.valid.eq(offered),
-            self.burst.payload.eq(burst),
             queue.input.valid.eq(self.write),
             queue.input.payload.eq(self.data),
             splitter.clear.eq(self.clear),
             queue.clear.eq(self.clear),
-            self.asking.eq(~splitter.empty | offered),
+            self.asking.eq(~splitter.empty | some),
             self.empty.eq(~self.asking & queue.empty),
         ]
-        with m.If(~waiting):
-            m.d.sync += following.eq(incoming)
-        with m.If(~offered | self.burst.ready):
-            m.d.sync += [offered.eq(self.more), waiting.eq(0), burst.eq(Mux(waiting, following, incoming))]
-        with m.Elif(reserve):
-            m.d.sync += waiting.eq(1)
         m.d.sync += fits.eq(ample | (splitter.output.valid & ~reserve & (room > next_burst.length)))
         # The complement is -length - 1; a place that is freed comes in as a carry.
         change = Signal.like(room)
         m.d.comb += change.eq(Mux(reserve, ~Cat(next_burst.length, Const(0, len(room))), 0))
         m.d.sync += room.eq((Cat(Const(1, 1), room) + Cat(queue.freed, change))[1:])
         with m.If(self.clear):
-            m.d.sync += [offered.eq(0), waiting.eq(0), fits.eq(0), room.eq(self._depth)]
+            m.d.sync += [fits.eq(0), room.eq(self._depth)]
         return m
+
+    def _offer(self, m: Module, reserve: Signal, next_burst) -> Value:
+        """Keep bursts until they are issued; gives whether there are any."""
+        layout = burst_layout(self._params)
+        m.submodules.bursts = bursts = Memory(shape=layout, depth=self.PLACES, init=[])
+        write, read = bursts.write_port(), bursts.read_port(domain="comb")
+        claim, held = Signal(range(self.PLACES)), Signal(range(self.PLACES))
+        self._place = Signal()
+        m.d.comb += [
+            self._place.eq(held != self.PLACES - 1),
+            write.en.eq(reserve),
+            write.data.address.eq(next_burst.address),
+            write.data.length.eq(next_burst.length),
+            self.burst.eq(read.data),
+        ]
+        more = reserve | (write.addr != (claim + 1)[: len(claim)])
+        m.d.sync += [
+            self.offered.eq(Mux(self.granted & self.advance, more, self.offered | reserve)),
+            write.addr.eq(write.addr + reserve),
+            claim.eq(claim + (self.granted & self.advance)),
+            read.addr.eq(read.addr + self.issued),
+            held.eq(held + reserve - self.issued),
+        ]
+        with m.If(self.clear):
+            m.d.sync += [signal.eq(0) for signal in (self.offered, write.addr, claim, read.addr, held)]
+        return held != 0

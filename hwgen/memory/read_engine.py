@@ -29,7 +29,8 @@ class ReadEngine(Part):
     Members
     -------
     requests, words: of each client
-    prefer:  clients that are served before all others: while one of them asks for something, nobody else is served
+    prefer:  clients that are served before all others: while one of them asks for something, nobody else is chosen; it
+             takes 2 cycles to see so
     ar, r:   the bus
     flush:   issues nothing more (an AR that is offered stays), forgets requests and words, those that come in the
              meantime and those that are in flight; goes on by itself until the latter have come
@@ -84,7 +85,8 @@ class ReadEngine(Part):
             connect(m, flipped(self.requests[i]), client.request)
             m.d.comb += [
                 client.clear.eq(drop),
-                self.words[i].valid.eq(client.words.valid & ~drop),
+                # Cleared a cycle later, and as long as words are dropped.
+                self.words[i].valid.eq(client.words.valid & ~self.flush),
                 self.words[i].payload.eq(client.words.payload),
                 client.words.ready.eq(self.words[i].ready),
             ]
@@ -96,18 +98,14 @@ class ReadEngine(Part):
         arbiter = RoundRobin(len(clients))
         place(m, "arbiter", arbiter)
         layout = burst_layout(self._params)
-        prefer, chosen = Signal.like(self.prefer), Signal.like(self.prefer)
-        offers, held = Signal.like(self.prefer), Signal()
+        prefer, chosen, closed = (Signal.like(self.prefer, name=name) for name in ("prefer", "chosen", "closed"))
         offered, burst = Signal(), Signal(layout, reset_less=True)
         free, issue, moved, some = Signal(), Signal(), Signal(layout), Signal()
-        chosen_clients = list(zip(chosen, clients, strict=True))
-        bursts = [Mux(bit, client.burst.payload.as_value(), 0) for bit, client in chosen_clients]
-        m.d.sync += prefer.eq(self.prefer)
+        held = (prefer & Cat(client.asking for client in clients)).any()
+        bursts = [Mux(bit, client.burst.as_value(), 0) for bit, client in zip(chosen, clients, strict=True)]
+        m.d.sync += [prefer.eq(self.prefer), closed.eq(Mux(held, ~prefer, 0))]
         m.d.comb += [
-            # An offer that is being moved is no longer there to be chosen, but the next one may be.
-            offers.eq(Cat(Mux(bit, client.more, client.burst.valid) for bit, client in chosen_clients)),
-            held.eq((prefer & Cat(client.asking for client in clients)).any()),
-            arbiter.request.eq(Mux(held, offers & prefer, offers)),
+            arbiter.request.eq(Cat(client.offered for client in clients) & ~closed),
             arbiter.advance.eq(issue | ~some),
             free.eq(~offered | self.ar.ready),
             issue.eq(some & free & tracker.room & ~drop),
@@ -118,8 +116,12 @@ class ReadEngine(Part):
             self.ar.valid.eq(offered),
             self.ar.payload.eq(burst),
         ]
-        for bit, client in chosen_clients:
-            m.d.comb += client.burst.ready.eq(bit & issue)
+        for i, client in enumerate(clients):
+            m.d.comb += [
+                client.granted.eq(arbiter.grant[i]),
+                client.advance.eq(arbiter.advance),
+                client.issued.eq(chosen[i] & issue),
+            ]
         with m.If(free):
             m.d.sync += [offered.eq(issue), burst.eq(moved)]
         with m.If(drop):

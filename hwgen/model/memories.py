@@ -17,7 +17,9 @@ from hwgen.control.register_map import counter_names
 from hwgen.control.tags import block_layout
 from hwgen.control.tensor_check import FIELDS
 from hwgen.memory import fetch_fork
+from hwgen.memory.axi import burst_layout
 from hwgen.memory.convert import rows_converted
+from hwgen.memory.read_client import ReadClient
 from hwgen.memory.row_steps import RingShape, run_layout
 from hwgen.memory.row_walker import row_block_layout
 from hwgen.memory.write_client import LEAST_WORDS
@@ -96,6 +98,7 @@ def _bus(params: Params) -> Iterator[Bank]:
     yield Bank("queues", 2, c.bus_bits, 2 * c.burst_beats)
     yield Bank("queues", 2, c.bus_bits + params.bus_bytes, max(2 * c.burst_beats, LEAST_WORDS))
     yield Bank("control", 3, run_layout(params).size, c.queue_beats - 1)
+    yield Bank("control", 5, burst_layout(params).size, ReadClient.PLACES)
     # Of a burst in flight: whose it is (one of five), the address of its words, and how many are left.
     chunk = c.address_bits - ceil_log2(params.bus_bytes)
     yield Bank("control", 1, ceil_log2(5) + chunk + 8, max(2, 1 << ceil_log2(c.outstanding)))

@@ -302,6 +302,7 @@ def _read_holders(machine: Clockwork) -> Iterator[Holder]:
         "chosen",
         "behind",
         "prefer",
+        "alone",
         "offered",
         "flying",
         "sent",
@@ -312,7 +313,7 @@ def _read_holders(machine: Clockwork) -> Iterator[Holder]:
     )
     yield Holder(reads, fixed, (), ("bursts",))
     for client in reads.clients:
-        yield Holder(client, ("room", "offered", "waiting", "fits", "found", "present", "used"))
+        yield Holder(client, ("room", "claimed", "fits", "found", "present", "used"), ("bursts",))
         yield _splitter(client.splitter)
     fixed = ("active", "group", "left", "offset", "step", "used", "half", "turned", "beat", "full", "flow")
     for unpacker in machine.unpackers.values():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Any
 
+from hwgen.memory.read_client import ReadClient
 from hwgen.model.parts.records import Request, Split
 from hwgen.params import Params
 
@@ -64,53 +65,56 @@ class Client:
     Sleeps while nothing can change (`calm`): until a word comes, one is taken, a burst is issued, or there is another
     request than the one `seen`.
 
-    Members: splitter; room, offered and waiting (lengths of bursts, -1 for none), fits; used, found, present (the
-    queue's words in memory, in its first and its last register), taken (the word that is present); words (all so far).
+    Members: splitter; room, bursts (lengths of those that are not issued), claimed (how many of them are), fits; used,
+    found, present (the queue's words in memory, in its first and its last register), taken (the word that is present);
+    words (all so far).
     """
 
     __slots__ = (
         "ample",
+        "bursts",
         "calm",
+        "claimed",
         "fits",
         "found",
-        "offered",
         "present",
         "room",
         "seen",
         "splitter",
         "taken",
         "used",
-        "waiting",
         "words",
     )
 
     def __init__(self, params: Params, depth: int) -> None:
         self.splitter = Splitter(params)
         self.room, self.ample = depth, 2 * params.config.burst_beats
-        self.offered = self.waiting = -1
+        self.bursts: deque[int] = deque()
+        self.claimed = 0
         self.fits = self.found = self.present = self.taken = self.calm = False
         self.seen: Request | None = None
         self.used = self.words = 0
 
-    def more(self) -> bool:
-        """Another burst will be offered in the cycle after this one is taken."""
-        return self.waiting >= 0 or (self.fits and self.splitter.length >= 0)
+    def offers(self) -> bool:
+        """There is a burst that is not claimed."""
+        return len(self.bursts) > self.claimed
 
     def asking(self) -> bool:
-        return self.offered >= 0 or self.splitter.length >= 0 or self.splitter.counted is not None
+        return bool(self.bursts) or self.splitter.length >= 0 or self.splitter.counted is not None
 
     def empty(self) -> bool:
         return not (self.used or self.found or self.present or self.asking())
 
     def tick(self, write: bool, issued: bool) -> None:
-        """One cycle; `write`: a word comes; `issued`: the burst that is offered is."""
+        """One cycle; `write`: a word comes; `issued`: the oldest burst is."""
         splitter, room = self.splitter, self.room
         before = self._registers()
         freed = self._move_words(write)
         following = splitter.length
-        reserve = self.fits and self.waiting < 0 and following >= 0
+        ready = self.fits and len(self.bursts) < ReadClient.PLACES - 1
+        reserve = ready and following >= 0
         if following >= 0 or splitter.counted is not None or splitter.request is not None:
-            splitter.tick(self.fits and self.waiting < 0)
+            splitter.tick(ready)
         else:
             splitter.taken = False
         self.fits = room >= self.ample or (following >= 0 and not reserve and room > following)
@@ -118,11 +122,11 @@ class Client:
             self.room += 1
         if reserve:
             self.room -= following + 1
-        if self.offered < 0 or issued:
-            self.offered = self.waiting if self.waiting >= 0 else following if reserve else -1
-            self.waiting = -1
-        elif reserve:
-            self.waiting = following
+        if issued:
+            self.bursts.popleft()
+            self.claimed -= 1
+        if reserve:
+            self.bursts.append(following)
         self.seen = splitter.request
         self.calm = not splitter.taken and self._registers() == before
 
@@ -130,7 +134,7 @@ class Client:
         """All that a cycle may change."""
         splitter = self.splitter
         words = self.used, self.found, self.present
-        bursts = self.fits, self.offered, self.waiting, self.room
+        bursts = self.fits, len(self.bursts), self.claimed, self.room
         return words, bursts, splitter.length, splitter.left, splitter.counted
 
     def _move_words(self, write: bool) -> bool:
@@ -155,12 +159,14 @@ class ReadEngine:
     """`ReadEngine` with its tracker, and the memory behind it.
 
     Members: clients; chosen (a client, -1 for none), behind (the arbiter's turn: the first client behind the one
-    granted last), prefer (a cycle behind), offered (AR); flying (bursts); bursts (in memory: time when due, owner,
+    granted last), prefer (a cycle behind), alone (another cycle behind: the only client that is chosen, -1 for none),
+    offered (AR); flying (bursts); bursts (in memory: time when due, owner,
     words); beat (the owner of the word on R, -1 for none), last; taken (the owner of the word a cycle ago); credit;
     waits.
     """
 
     __slots__ = (
+        "alone",
         "bandwidth",
         "beat",
         "behind",
@@ -183,7 +189,7 @@ class ReadEngine:
         self.clients = [Client(params, depth) for depth in depths]
         self.latency, self.bandwidth = latency, bandwidth
         self.outstanding = params.config.outstanding
-        self.chosen, self.behind, self.prefer = -1, 0, -1
+        self.chosen, self.behind, self.prefer, self.alone = -1, 0, -1, -1
         self.offered: tuple[int, int] | None = None
         self.bursts: deque[tuple[int, int, int]] = deque()
         self.flying = self.sent = self.waits = 0
@@ -220,23 +226,24 @@ class ReadEngine:
         issued = chosen if chosen >= 0 and room else -1
         self.offered = None
         if issued >= 0:
-            self.offered = (issued, clients[issued].offered + 1)
+            self.offered = (issued, clients[issued].bursts[0] + 1)
             self.flying += 1
         if issued >= 0 or chosen < 0:
-            self.chosen = self._choose(chosen)
+            self.chosen = self._choose()
             if self.chosen >= 0:
                 self.behind = self.chosen + 1
+                clients[self.chosen].claimed += 1
+        self.alone = self.prefer if self.prefer >= 0 and clients[self.prefer].asking() else -1
         self.prefer = prefer
         return issued
 
-    def _choose(self, chosen: int) -> int:
+    def _choose(self) -> int:
         clients = self.clients
-        if self.prefer >= 0 and clients[self.prefer].asking():
-            i = self.prefer
-            return i if (clients[i].more() if i == chosen else clients[i].offered >= 0) else -1
+        if self.alone >= 0:
+            return self.alone if clients[self.alone].offers() else -1
         first = -1
         for i, client in enumerate(clients):
-            if client.more() if i == chosen else client.offered >= 0:
+            if client.offers():
                 if i >= self.behind:
                     return i
                 if first < 0:
