@@ -198,7 +198,7 @@ class BlockConverter(Part):
         m = Module()
         self._waits, self._maximum = maximum_latency(self._params), RowMaximum(self._params)
         place(m, "maximum", self._maximum)
-        self._full = Signal(2)
+        self._full, self._freed = Signal(2), Signal(2)
         bits = ceil_log2(self._beats)
         # The last beat of the row in each bank.
         self._ends = [Signal(bits, name=f"end_{i}") for i in range(2)]
@@ -212,8 +212,12 @@ class BlockConverter(Part):
         """Write a row to a bank."""
         fmt, payload = self._params.input, self.input.payload
         bank, beat = Signal(), Signal(range(max(self._beats, 2)))
+        ends = write.en & payload.last
+        # Whether the bank will be free: known in a register, as `freed` is told a cycle before.
+        free, freed = Signal(init=1), self._freed
+        m.d.sync += free.eq(Mux(ends ^ bank, ~self._full[1] | freed[1], ~self._full[0] | freed[0]))
         m.d.comb += [
-            self.input.ready.eq(~Mux(bank, self._full[1], self._full[0])),
+            self.input.ready.eq(free),
             write.en.eq(self.input.valid & self.input.ready),
             write.addr.eq(Cat(beat[:bits], bank)),
             write.data.eq(payload.elements),
@@ -227,7 +231,7 @@ class BlockConverter(Part):
             for i in range(2):
                 with m.If(bank == i):
                     m.d.sync += self._ends[i].eq(beat)
-            with m.If(payload.last):
+            with m.If(ends):
                 m.d.sync += [beat.eq(0), bank.eq(~bank), self._full.bit_select(bank, 1).eq(1)]
 
     def _read_back(self, m: Module, read, bits: int) -> None:
@@ -244,6 +248,7 @@ class BlockConverter(Part):
         with m.If(move & present):
             m.d.sync += beat.eq(beat + 1)
             with m.If(last):
+                m.d.comb += self._freed.eq(Cat(~bank, bank))
                 m.d.sync += [beat.eq(0), bank.eq(~bank), self._full.bit_select(bank, 1).eq(0)]
         # Until the row's exponent is known; what is read is in the first register already.
         codes, facts = Signal.like(read.data), Cat(present, last)

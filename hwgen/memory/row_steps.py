@@ -2,13 +2,14 @@
 
 from dataclasses import dataclass
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, unsigned
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, unsigned
 from amaranth.lib import data, stream
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from hwgen.params import LENGTH_BITS, Params
-from hwgen.part import Part
+from hwgen.part import Part, place
+from hwgen.queue import Slice
 
 
 @dataclass(frozen=True)
@@ -104,50 +105,61 @@ class RowSteps(Part):
 
     def elaborate(self, platform):
         m = Module()
-        run, step = self.run, self.step
-        word_bits = ceil_log2(self._ring.word)
+        run, step = self.run, Signal(step_layout(self._ring))
+        word_bits, beat = ceil_log2(self._ring.word), self._ring.beat
         active, left, rows = Signal(), Signal.like(self.elements), Signal(LENGTH_BITS)
         group = Signal(range(max(self._fold, 2)))
         offset, word = Signal(word_bits), Signal(self._ring.place_bits - word_bits)
-        count, end = Signal(range(self._ring.beat + 1)), Signal(word_bits + ceil_log2(self._ring.span + 1))
-        # The row's elements end with this beat, with it the row, with that the run.
+        count, end = Signal(range(beat + 1)), Signal(word_bits + ceil_log2(self._ring.span + 1))
+        # The row's elements end with this beat, with it the row, with that the run; `ends` and `final` are registers.
         ends, row_ends, run_ends, final = Signal(), Signal(), Signal(), Signal()
-        move, passed, rest = Signal(), Signal.like(step.payload.passed), Signal()
+        short, passed, rest = Signal(), Signal.like(step.passed), Signal()
+        move = self._offer(m, active, step)
         # Keeps operands from having no bits where a word is an element.
         none = Const(0, 1)
         m.d.comb += [
-            ends.eq(left <= self._ring.beat),
-            count.eq(Mux(ends, left, self._ring.beat)),
+            short.eq(self.elements <= beat),
+            count.eq(Mux(ends, left, beat)),
             row_ends.eq(ends & (group == self._fold - 1)),
-            final.eq(rows == 1),
             run_ends.eq(row_ends & final),
             end.eq(Cat(offset, none) + count),
             rest.eq(Cat(end[:word_bits], none).any()),
             passed.eq(end[word_bits:] + (ends & final & rest)),
-            move.eq(~step.valid | step.ready),
             run.ready.eq(~active | (move & run_ends)),
+            step.place.eq(Cat(offset, word)),
+            step.count.eq(count),
+            step.need.eq(end[word_bits:] + rest),
+            step.passed.eq(passed),
+            step.last.eq(row_ends),
         ]
-        with m.If(move):
-            m.d.sync += [
-                step.valid.eq(active),
-                step.payload.place.eq(Cat(offset, word)),
-                step.payload.count.eq(count),
-                step.payload.need.eq(end[word_bits:] + rest),
-                step.payload.passed.eq(passed),
-                step.payload.last.eq(row_ends),
-            ]
         with m.If(active & move):
             m.d.sync += [
                 group.eq(Mux(group == self._fold - 1, 0, group + 1)),
                 left.eq(Mux(row_ends, self.elements, left - count)),
-                rows.eq(rows - row_ends),
+                ends.eq(Mux(row_ends, short, ends | (left <= 2 * beat))),
                 word.eq(word + passed),
                 offset.eq(end[:word_bits]),
             ]
+            with m.If(row_ends):
+                m.d.sync += [rows.eq(rows - 1), final.eq(rows == 2)]
             with m.If(ends & final):
                 m.d.sync += offset.eq(0)
         with m.If(run.ready):
             m.d.sync += active.eq(run.valid)
             with m.If(run.valid):
-                m.d.sync += [offset.eq(run.payload.offset), rows.eq(run.payload.rows), left.eq(self.elements)]
+                m.d.sync += [offset.eq(run.payload.offset), left.eq(self.elements), ends.eq(short)]
+                m.d.sync += [rows.eq(run.payload.rows), final.eq(run.payload.rows == 1)]
         return m
+
+    def _offer(self, m: Module, active: Signal, step: Value) -> Signal:
+        """A step leaves through two registers; gives whether another one may be made."""
+        output = Slice(step_layout(self._ring).size)
+        place(m, "output", output)
+        m.d.comb += [
+            output.input.valid.eq(active),
+            output.input.payload.eq(step),
+            self.step.valid.eq(output.output.valid),
+            self.step.payload.eq(output.output.payload),
+            output.output.ready.eq(self.step.ready),
+        ]
+        return output.input.ready

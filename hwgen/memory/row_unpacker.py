@@ -72,16 +72,19 @@ class ElementRing(Part):
     def _banks(self, m: Module) -> Value:
         """Write words, count those that are there; gives the line from the step's place on, not yet rotated."""
         ring, step = self._ring, self.step.payload
-        used, end = Signal(range(ring.words + 1)), Signal(range(ring.words))
+        # Places in use, and whether one is free.
+        used, room = Signal(range(ring.words + 1)), Signal(init=1)
+        following, end = Signal.like(used), Signal(range(ring.words))
         self._there = Signal()
         accept, width = Signal(), ring.line // ring.banks * ring.bits
         m.d.comb += [
-            self.words.ready.eq(used != ring.words),
+            self.words.ready.eq(room),
             accept.eq(self.words.valid & self.words.ready),
             self._there.eq(used >= step.need),
         ]
         taken = self.step.valid & self.step.ready
-        m.d.sync += [end.eq(end + accept), used.eq(used + accept - Mux(taken, step.passed, 0))]
+        m.d.comb += following.eq(used + accept - Mux(taken, step.passed, 0))
+        m.d.sync += [end.eq(end + accept), used.eq(following), room.eq(following != ring.words)]
         word_bits, bank_bits = ceil_log2(ring.line_words), ceil_log2(ring.banks)
         line_bits = ceil_log2(ring.line)
         bank, found = step.place[line_bits - bank_bits : line_bits], []

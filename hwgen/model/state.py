@@ -315,7 +315,7 @@ def _read_holders(machine: Clockwork) -> Iterator[Holder]:
     for client in reads.clients:
         yield Holder(client, ("room", "claimed", "fits", "found", "present", "used"), ("bursts",))
         yield _splitter(client.splitter)
-    fixed = ("active", "group", "left", "offset", "step", "used", "half", "turned", "beat", "full", "flow")
+    fixed = ("active", "group", "left", "offset", "step", "waiting", "used", "half", "turned", "beat", "full", "flow")
     for unpacker in machine.unpackers.values():
         names = (*fixed, "offered", "last")
         yield Holder(unpacker, names, ("stages",), (), {"rows": below(3)}, queues={"runs": (below(2),)})

@@ -48,6 +48,7 @@ class Unpacker:
         "taken",
         "turned",
         "used",
+        "waiting",
         "walker",
         "word",
         "word_bits",
@@ -60,10 +61,11 @@ class Unpacker:
         self.word, self.word_bits, self.ring_words = ring.word, ceil_log2(ring.word), ring.words
         self.row_beats = -(-elements // rows) * self.fold
         self.runs = Fifo(params.config.queue_beats)
-        # RowSteps, with the step that it offers: words needed, words passed, last of its row.
+        # RowSteps, with the step that it offers: words needed, words passed, last of its row; and the one behind it.
         self.active = False
         self.left = self.rows = self.group = self.offset = 0
         self.step: tuple[int, int, bool] | None = None
+        self.waiting: tuple[int, int, bool] | None = None
         # ElementRing: words, and the two stages behind: None, or whether the beat is its row's last.
         self.used = 0
         self.half: bool | None = None
@@ -146,19 +148,23 @@ class Unpacker:
             self.calm = False
             self.client.taken = True
             self.used += 1
+        free = self.waiting is None
         if step is not None and move and there:
             self.used -= step[1]
-            self.step = None
+            self.step, self.waiting = self.waiting, None
             self.calm = False
-        self._steps()
+        self._steps(free)
 
-    def _steps(self) -> None:
-        """The next beat's step; `self.step` is None if the place is free."""
-        move = self.step is None
+    def _steps(self, free: bool) -> None:
+        """The next beat's step, if there is a place for it."""
         run_ends = False
-        if self.active and move:
+        if self.active and free:
             self.calm = False
-            run_ends = self._next_step()
+            step, run_ends = self._next_step()
+            if self.step is None:
+                self.step = step
+            else:
+                self.waiting = step
         if not self.active or run_ends:
             runs = self.runs
             self.active = runs.ready
@@ -168,8 +174,8 @@ class Unpacker:
                 self.left = self.elements
                 runs.taken = True
 
-    def _next_step(self) -> bool:
-        """Offer a step; whether the run ends with it."""
+    def _next_step(self) -> tuple[tuple[int, int, bool], bool]:
+        """A step, and whether the run ends with it."""
         left, final = self.left, self.rows == 1
         ends = left <= self.beat_elements
         count = left if ends else self.beat_elements
@@ -177,7 +183,7 @@ class Unpacker:
         end = self.offset + count
         words, rest = end >> self.word_bits, end & (self.word - 1)
         partial = 1 if rest else 0
-        self.step = (words + partial, words + (partial if ends and final else 0), row_ends)
+        step = (words + partial, words + (partial if ends and final else 0), row_ends)
         self.group = 0 if self.group == self.fold - 1 else self.group + 1
         self.offset = 0 if ends and final else rest
         if row_ends:
@@ -185,4 +191,4 @@ class Unpacker:
             self.rows -= 1
         else:
             self.left = left - count
-        return row_ends and final
+        return step, row_ends and final
