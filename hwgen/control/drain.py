@@ -151,13 +151,14 @@ class Credits(Part):
 
     def __init__(self, depth: int) -> None:
         self._depth = depth
-        super().__init__({"take": In(1), "give": In(1), "room": Out(1)})
+        super().__init__({"take": In(1), "give": In(1), "room": Out(1, init=1)})
 
     def elaborate(self, platform):
         m = Module()
         used = Signal(range(self._depth + 1))
-        m.d.sync += used.eq(used + self.take - self.give)
-        m.d.comb += self.room.eq(used != self._depth)
+        with m.If(self.take != self.give):
+            m.d.sync += used.eq(Mux(self.take, used + 1, used - 1))
+            m.d.sync += self.room.eq(~self.take | (used != self._depth - 1))
         return m
 
 
