@@ -44,7 +44,7 @@ class Core(Part):
     (count cycles even if none is); events (what the cycle before adds to the core's counters); cause, value_busy (what
     the arrays do in this cycle, see `control.causes`); saturated, poisoned (sticky); clear (sets those to zero);
     poisoned_row (a pulse a row of O that is NaN); hungry (no queries are loaded: nothing can be done before there are);
-    loaded (a pulse: a block's are).
+    loaded (a pulse: a block's are); both a cycle late.
 
     Where there is a score program: argument (writes of its arguments, before the first job that they are for); bias (if
     it has one: a row a key in the order of fetch, of the block's queries). Where keys come as segments: fetch_segments
@@ -73,7 +73,7 @@ class Core(Part):
                 "saturated": Out(1),
                 "poisoned": Out(1),
                 "poisoned_row": Out(1),
-                "hungry": Out(1),
+                "hungry": Out(1, init=1),
                 "loaded": Out(1),
             }
             | ({} if params.score is None else {"argument": In(argument_layout())})
@@ -262,8 +262,9 @@ class Core(Part):
 
     def _connect_status(self, m: Module) -> None:
         run, issuer, events = self._run, self._issuer, self._events
-        more = Signal()
+        loader, more = self._loader, Signal()
         m.d.sync += more.eq(self._walker.working | self.job.valid)
+        m.d.sync += [self.hungry.eq(~loader.loaded.any()), self.loaded.eq(loader.block.valid & loader.block.ready)]
         m.d.comb += [
             run.accepted.eq(self.job.valid & self.job.ready),
             run.finished.eq(self.o.valid & self.o.ready & self.o.payload.job_last),
@@ -278,8 +279,6 @@ class Core(Part):
             self.saturated.eq(run.saturated),
             self.poisoned.eq(run.poisoned),
             self.poisoned_row.eq(self._output.poisoned),
-            self.hungry.eq(~self._loader.loaded.any()),
-            self.loaded.eq(self._loader.block.valid & self._loader.block.ready),
             issuer.geometry.eq(self.geometry),
             issuer.busy.eq(run.busy),
             issuer.running.eq(run.running),

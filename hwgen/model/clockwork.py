@@ -76,7 +76,7 @@ class Clockwork:
         self.writes = WriteEngine(params, list(self.writers.values()), latency, bandwidth)
         self.running = self.more = False
         self.settled = 0
-        self.hungry = True
+        self.hungry, self.loaded = True, False
         self.rows = s.B * s.Hq * s.L
         self.job_count = self.block_count = 0
         self.element_bytes = params.input.bits // 8
@@ -104,7 +104,9 @@ class Clockwork:
         now, jobs, loader, host = self.now, self.jobs, self.loader, self.host
         drain, issuer, writes, reads = self.drain, self.issuer, self.writes, self.reads
         busy = self.job_count != 0 or self.block_count != 0 or drain.lse.ready
-        hungry = not (loader.loaded[0] or loader.loaded[1])
+        # Known outside of the core a cycle later.
+        hungry, loaded = self.hungry, self.loaded
+        now_hungry = not (loader.loaded[0] or loader.loaded[1])
         over = self.settled == KNOWN
         self.settled += (
             host.state == SETTLE
@@ -114,8 +116,6 @@ class Clockwork:
             and reads.idle()
             and writes.idle()
         )
-        if hungry != self.hungry:
-            self.hungry, self.bell.rung = hungry, True
         # Writers, back to front.
         job_done = drain.o.ready and drain.o.head & JOB_LAST
         writes.tick(now)
@@ -150,9 +150,9 @@ class Clockwork:
         for unpacker in self.unpackers.values():
             unpacker.ask(self.element_bytes)
         job_taken = begun = self.job_taken = False
-        if self.bell.rung or loader.finished:
+        if self.bell.rung or loaded:
             self.bell.rung = False
-            self.fetch.tick(self.fetch.gate(hungry), loader.finished)
+            self.fetch.tick(self.fetch.gate(hungry), loaded)
             job_taken = jobs.offering and self.blocks.state == IDLE
             self.job_taken = job_taken
             begun = self.blocks.tick(jobs.current() if job_taken else None)
@@ -161,6 +161,9 @@ class Clockwork:
             jobs.start()
         if jobs.lengths is not None:
             jobs.lengths.tick()
+        if now_hungry != hungry:
+            self.hungry, self.bell.rung = now_hungry, True
+        self.loaded = loader.finished
         self.running = busy and (self.running or shown)
         self.job_count += job_taken - bool(job_done)
         self.block_count += begun - issued

@@ -210,7 +210,7 @@ def _holders(machine: Clockwork) -> Iterator[Holder]:
 
 
 def _core_holders(machine: Clockwork) -> Iterator[Holder]:
-    yield Holder(machine, ("running", "settled", "more", "hungry", "job_count", "block_count"))
+    yield Holder(machine, ("running", "settled", "more", "hungry", "loaded", "job_count", "block_count"))
     fixed: tuple[str, ...] = (
         "step",
         "slot",
