@@ -94,7 +94,6 @@ class RowPacker(Part):
             take.eq(active & self.values.valid & self._move & ~overhang),
             self.values.ready.eq(active & self._move & ~overhang & beat_end),
             finish.eq(self.values.valid & self.values.ready & self.values.payload.last),
-            final.eq(rows == 1),
             self.run.ready.eq(~active | (finish & final)),
         ]
         codes = [*self.values.payload.elements, *[0] * (self._size - rest)]
@@ -110,11 +109,12 @@ class RowPacker(Part):
         with m.If(take):
             m.d.sync += chunk.eq(Mux(beat_end, 0, chunk + 1))
         with m.If(finish):
-            m.d.sync += [left.eq(self.elements), rows.eq(rows - 1)]
+            m.d.sync += [left.eq(self.elements), rows.eq(rows - 1), final.eq(rows == 2)]
         with m.If(self.run.ready):
             m.d.sync += [
                 active.eq(self.run.valid),
                 rows.eq(self.run.payload.rows),
+                final.eq(self.run.payload.rows == 1),
                 left.eq(self.elements),
                 place.eq(self.run.payload.offset[ceil_log2(self._element_bits // 8) :]),
             ]

@@ -116,15 +116,15 @@ class WriteEngine(Part):
     def _send(self, m: Module, drop: Signal) -> None:
         """The words of the bursts, in the order of their addresses."""
         w, order, orders = self.w, Signal(self._order), self._orders
-        sending, move, last = Signal(), Signal(), Signal()
+        sending, move, last, following = Signal(), Signal(), Signal(), Signal(self._order)
         source, word = Signal(self._count), Signal(word_layout(self._params))
         sent = Cat(word.data, word.strobe, last, order.owner)
         channel = Slice(len(sent))
         place(m, "word_slice", channel)
         m.d.comb += [
             word.as_value().eq(select(order.owner, [client.queued.payload for client in self._clients])),
+            following.eq(orders.r_data),
             move.eq(sending & channel.input.ready),
-            last.eq(order.length == 0),
             orders.r_en.eq(~sending | (move & last)),
             channel.input.valid.eq(sending),
             channel.input.payload.eq(sent),
@@ -134,9 +134,9 @@ class WriteEngine(Part):
             self.taken.eq(source & (w.valid & w.ready).replicate(self._count)),
         ]
         with m.If(move):
-            m.d.sync += order.length.eq(order.length - 1)
+            m.d.sync += [order.length.eq(order.length - 1), last.eq(order.length == 1)]
         with m.If(orders.r_en):
-            m.d.sync += [sending.eq(orders.r_rdy), order.eq(orders.r_data)]
+            m.d.sync += [sending.eq(orders.r_rdy), order.eq(following), last.eq(following.length == 0)]
         for owned, client in zip(order.owner, self._clients, strict=True):
             m.d.comb += [
                 client.queued.ready.eq(move & owned),
