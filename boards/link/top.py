@@ -90,9 +90,15 @@ class BoardTop(Part):
         busy, error, link, alive = Stretch(), Stretch(), Stretch(), Alive()
         for name, part in zip(LEDS, (busy, error, link, alive), strict=True):
             place(m, f"led_{name}", part)
+        # What is told comes from far.
+        for lamp, told in (
+            (busy, accelerator.m_axi_arvalid | accelerator.m_axi_awvalid),
+            (error, bridge.garbled | accelerator.interrupt),
+            (link, bridge.received),
+        ):
+            register = Signal()
+            m.d.sync += register.eq(told)
+            m.d.comb += lamp.input.eq(register)
         m.d.comb += [
-            busy.input.eq(accelerator.m_axi_arvalid | accelerator.m_axi_awvalid),
-            error.input.eq(bridge.garbled | accelerator.interrupt),
-            link.input.eq(bridge.received),
             self.leds.eq(Cat(busy.output, error.output, link.output, alive.output)),
         ]
