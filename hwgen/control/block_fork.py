@@ -2,13 +2,13 @@
 
 from amaranth.hdl import Module
 from amaranth.lib import stream
-from amaranth.lib.fifo import SyncFIFOBuffered
 from amaranth.lib.wiring import In, Out
 
 from hwgen.control.segments import fetch_layout, issue_layout, placed_layout
 from hwgen.control.tags import block_layout
 from hwgen.params import Params
-from hwgen.part import Part
+from hwgen.part import Part, place
+from hwgen.queue import Queue
 
 DEPTH = 4
 
@@ -28,13 +28,13 @@ class BlockFork(Part):
 
     def elaborate(self, platform):
         m = Module()
-        queues = [SyncFIFOBuffered(width=self._layout.size, depth=DEPTH) for _ in range(self._ways)]
+        queues = [Queue(width=self._layout.size, depth=DEPTH) for _ in range(self._ways)]
         ready = queues[0].w_rdy
         for queue in queues[1:]:
             ready = ready & queue.w_rdy
         m.d.comb += self.input.ready.eq(ready)
         for i, (queue, output) in enumerate(zip(queues, self.outputs, strict=True)):
-            m.submodules[f"queue_{i}"] = queue
+            place(m, f"queue_{i}", queue)
             m.d.comb += [
                 queue.w_data.eq(self.input.payload),
                 queue.w_en.eq(self.input.valid & ready),
@@ -66,13 +66,13 @@ class SegmentFork(Part):
     def elaborate(self, platform):
         m = Module()
         queues = {
-            name: SyncFIFOBuffered(width=getattr(self, name).payload.shape().size, depth=SEGMENT_DEPTH)
+            name: Queue(width=getattr(self, name).payload.shape().size, depth=SEGMENT_DEPTH)
             for name in ("issue", "fetch")
         }
         ready = queues["issue"].w_rdy & queues["fetch"].w_rdy
         m.d.comb += self.input.ready.eq(ready)
         for name, queue in queues.items():
-            m.submodules[f"{name}_queue"] = queue
+            place(m, f"{name}_queue", queue)
             output = getattr(self, name)
             entry = output.payload.shape()(queue.w_data)
             m.d.comb += [entry[field].eq(self.input.payload[field]) for field in output.payload.shape().members]

@@ -2,12 +2,12 @@
 
 from amaranth.hdl import Cat, Module, Mux, Signal, unsigned
 from amaranth.lib import stream
-from amaranth.lib.fifo import SyncFIFOBuffered
 from amaranth.lib.wiring import In, Out
 
 from hwgen.control.job_walker import head_tensors, heads_layout
 from hwgen.params import LENGTH_BITS, QUERY_BITS, Params
-from hwgen.part import Part
+from hwgen.part import Part, place
+from hwgen.queue import Queue
 
 DEPTH = 4
 WRITTEN = ("o", "lse")
@@ -34,13 +34,13 @@ class HeadFork(Part):
         heads = self.heads.payload
         outputs = {name: (getattr(self, name), heads[name]) for name in self._tensors}
         outputs |= {f"{name}_rows": (getattr(self, f"{name}_rows"), heads.queries) for name in WRITTEN}
-        queues = {name: SyncFIFOBuffered(width=len(value), depth=DEPTH) for name, (_, value) in outputs.items()}
+        queues = {name: Queue(width=len(value), depth=DEPTH) for name, (_, value) in outputs.items()}
         ready, taken = Signal(), Signal()
         m.d.comb += [self.heads.ready.eq(ready), taken.eq(self.heads.valid & ready)]
         m.d.sync += ready.eq(Cat(queue.w_rdy for queue in queues.values()).all() & ~taken)
         for name, (output, value) in outputs.items():
             queue = queues[name]
-            m.submodules[f"queue_{name}"] = queue
+            place(m, f"queue_{name}", queue)
             wanted = self.write_lse if name.startswith("lse") else 1
             m.d.comb += [
                 queue.w_data.eq(value),
@@ -53,15 +53,22 @@ class HeadFork(Part):
 
 
 class RowsOwed(Part):
-    """Counts rows that were promised and not asked for yet: `add` adds `rows`, `pay` is taken off; `none` is left."""
+    """Counts rows that were promised and not asked for yet: `add` adds `rows`, `pay` is taken off; `none` is left: not
+    from the cycle behind `add` on, and two cycles behind the last `pay` again.
+    """
 
     def __init__(self) -> None:
-        super().__init__({"add": In(1), "rows": In(QUERY_BITS), "pay": In(LENGTH_BITS), "none": Out(1)})
+        super().__init__({"add": In(1), "rows": In(QUERY_BITS), "pay": In(LENGTH_BITS)} | {"none": Out(1, init=1)})
 
     def elaborate(self, platform):
         m = Module()
         # All jobs in the queues may be of the largest size.
         owed = Signal(QUERY_BITS + (DEPTH + 2).bit_length())
-        m.d.comb += self.none.eq(owed == 0)
-        m.d.sync += owed.eq(owed + Mux(self.add, self.rows, 0) - self.pay)
+        rows, pay = Signal.like(self.rows), Signal.like(self.pay)
+        m.d.sync += [
+            rows.eq(Mux(self.add, self.rows, 0)),
+            pay.eq(self.pay),
+            owed.eq(owed + rows - pay),
+            self.none.eq(~self.add & (rows == 0) & (owed == 0)),
+        ]
         return m
