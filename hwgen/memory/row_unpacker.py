@@ -74,7 +74,7 @@ class ElementRing(Part):
         ring, step = self._ring, self.step.payload
         # Places in use, and whether one is free.
         used, room = Signal(range(ring.words + 1)), Signal(init=1)
-        following, end = Signal.like(used), Signal(range(ring.words))
+        kept, left, end = Signal.like(used), Signal.like(used), Signal(range(ring.words))
         self._there = Signal()
         accept, width = Signal(), ring.line // ring.banks * ring.bits
         m.d.comb += [
@@ -83,8 +83,13 @@ class ElementRing(Part):
             self._there.eq(used >= step.need),
         ]
         taken = self.step.valid & self.step.ready
-        m.d.comb += following.eq(used + accept - Mux(taken, step.passed, 0))
-        m.d.sync += [end.eq(end + accept), used.eq(following), room.eq(following != ring.words)]
+        # Whether a step is taken is known last.
+        m.d.comb += [kept.eq(used + accept), left.eq(used + accept - step.passed)]
+        m.d.sync += [
+            end.eq(end + accept),
+            used.eq(Mux(taken, left, kept)),
+            room.eq(Mux(taken, left != ring.words, kept != ring.words)),
+        ]
         word_bits, bank_bits = ceil_log2(ring.line_words), ceil_log2(ring.banks)
         line_bits = ceil_log2(ring.line)
         bank, found = step.place[line_bits - bank_bits : line_bits], []
