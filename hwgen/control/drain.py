@@ -147,9 +147,16 @@ class PendingSlots(Part):
 
 
 class Credits(Part):
-    """Counts what may still be put into a queue of `depth` places whose writer is a pipeline that cannot stop."""
+    """Counts what may still be put into a queue of `depth` places (at least 2) whose writer is a pipeline that cannot
+    stop.
+
+    Members: take (something was put into the pipeline a cycle ago); give (something leaves the queue); room (for what
+    may have been put in since, and for one more).
+    """
 
     def __init__(self, depth: int) -> None:
+        if depth < 2:
+            raise ValueError(f"a place is kept for what is on its way: there must be 2 at least, not {depth!r}")
         self._depth = depth
         super().__init__({"take": In(1), "give": In(1), "room": Out(1, init=1)})
 
@@ -158,7 +165,7 @@ class Credits(Part):
         used = Signal(range(self._depth + 1))
         with m.If(self.take != self.give):
             m.d.sync += used.eq(Mux(self.take, used + 1, used - 1))
-            m.d.sync += self.room.eq(~self.take | (used != self._depth - 1))
+            m.d.sync += self.room.eq(Mux(self.take, used < self._depth - 2, used != self._depth))
         return m
 
 

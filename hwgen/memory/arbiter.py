@@ -29,7 +29,7 @@ class RoundRobin(Part):
         # Those behind the last one, and all: the first of each is found at the same time.
         late, all_of = self.request & behind, self.request
         late_before, all_before = (Cat(bits[:i].any() for i in range(len(bits))) for bits in (late, all_of))
-        m.d.comb += self.grant.eq(Mux(late.any(), late & ~late_before, all_of & ~all_before))
+        m.d.comb += self.grant.eq((late & ~late_before) | (Mux(late.any(), 0, all_of) & ~all_before))
         with m.If(self.advance & self.request.any()):
             m.d.sync += behind.eq(Mux(late.any(), late_before, all_before))
         return m

@@ -146,11 +146,16 @@ def bias_rows_layout() -> data.StructLayout:
 
 
 def queries_may_go(m: Module, fork) -> Signal:
-    """Not while the core is hungry and a block is under way; what is offered stays."""
-    ahead, offered, gate = Signal(range(AHEAD + 1)), Signal(), Signal()
-    m.d.comb += gate.eq(offered | ~((fork.hungry & (ahead != 0)) | (ahead == AHEAD)))
+    """Not while the core is hungry, as it was a cycle ago, and a block is under way; what is offered stays."""
+    ahead, following, offered, closed = Signal(range(AHEAD + 1)), Signal(range(AHEAD + 1)), Signal(), Signal()
+    gate = Signal()
+    m.d.comb += [
+        gate.eq(offered | ~closed),
+        following.eq(ahead + (fork.q.valid & fork.q.ready) - fork.loaded),
+    ]
     m.d.sync += [
-        ahead.eq(ahead + (fork.q.valid & fork.q.ready) - fork.loaded),
+        ahead.eq(following),
+        closed.eq((fork.hungry & (following != 0)) | (following == AHEAD)),
         offered.eq(fork.q.valid & ~fork.q.ready),
     ]
     return gate

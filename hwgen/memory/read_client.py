@@ -23,7 +23,7 @@ class ReadClient(Part):
     Members
     -------
     request: bytes wanted
-    offered: there is a burst that is not claimed
+    offered: there is a burst that is not claimed, and it is not `closed`, as it was a cycle ago
     granted: it is claimed, if also `advance`
     burst:   the oldest one that is not issued; issued: it is
     write:   `data` is the next word that was asked for
@@ -43,6 +43,7 @@ class ReadClient(Part):
             {
                 "request": In(stream.Signature(request_layout(params))),
                 "offered": Out(1),
+                "closed": In(1),
                 "granted": In(1),
                 "advance": In(1),
                 "burst": Out(burst_layout(params)),
@@ -101,9 +102,10 @@ class ReadClient(Part):
             write.data.length.eq(next_burst.length),
             self.burst.eq(read.data),
         ]
-        more = reserve | (write.addr != (claim + 1)[: len(claim)])
+        # Bursts that are not claimed: some, or more than one.
+        some, several = reserve | (write.addr != claim), reserve | (write.addr != (claim + 1)[: len(claim)])
         m.d.sync += [
-            self.offered.eq(Mux(self.granted & self.advance, more, self.offered | reserve)),
+            self.offered.eq(Mux(self.granted & self.advance, several & ~self.closed, some & ~self.closed)),
             write.addr.eq(write.addr + reserve),
             claim.eq(claim + (self.granted & self.advance)),
             read.addr.eq(read.addr + self.issued),

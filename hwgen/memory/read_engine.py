@@ -30,7 +30,7 @@ class ReadEngine(Part):
     -------
     requests, words: of each client
     prefer:  clients that are served before all others: while one of them asks for something, nobody else is chosen; it
-             takes 2 cycles to see so
+             takes 3 cycles to see so
     ar, r:   the bus
     flush:   issues nothing more (an AR that is offered stays), forgets requests and words, those that come in the
              meantime and those that are in flight; goes on by itself until the latter have come
@@ -105,7 +105,7 @@ class ReadEngine(Part):
         bursts = [Mux(bit, client.burst.as_value(), 0) for bit, client in zip(chosen, clients, strict=True)]
         m.d.sync += [prefer.eq(self.prefer), closed.eq(Mux(held, ~prefer, 0))]
         m.d.comb += [
-            arbiter.request.eq(Cat(client.offered for client in clients) & ~closed),
+            arbiter.request.eq(Cat(client.offered for client in clients)),
             arbiter.advance.eq(issue | ~some),
             free.eq(~offered | self.ar.ready),
             issue.eq(some & free & tracker.room & ~drop),
@@ -118,6 +118,7 @@ class ReadEngine(Part):
         ]
         for i, client in enumerate(clients):
             m.d.comb += [
+                client.closed.eq(closed[i]),
                 client.granted.eq(arbiter.grant[i]),
                 client.advance.eq(arbiter.advance),
                 client.issued.eq(chosen[i] & issue),

@@ -143,7 +143,7 @@ class Clockwork:
         reads.tick(now, PLAIN_READERS.index("q") if hungry else -1)
         self.stirred = self.bell.rung
         if self.bell.rung:
-            gate = self.fetch.gate(hungry)
+            gate = self.fetch.gate()
             self.unpackers["q"].walker.open = gate
             for unpacker in self.unpackers.values():
                 unpacker.asking = True
@@ -152,7 +152,7 @@ class Clockwork:
         job_taken = begun = self.job_taken = False
         if self.bell.rung or loaded:
             self.bell.rung = False
-            self.fetch.tick(self.fetch.gate(hungry), loaded)
+            self.fetch.tick(hungry, loaded)
             job_taken = jobs.offering and self.blocks.state == IDLE
             self.job_taken = job_taken
             begun = self.blocks.tick(jobs.current() if job_taken else None)

@@ -232,7 +232,7 @@ def _core_holders(machine: Clockwork) -> Iterator[Holder]:
     yield Holder(machine.loader, fixed, ("loaded", "occupied"), ("released",), {"left": below(3)})
     for buffer in (machine.keys, machine.values):
         yield Holder(buffer, ("used", "complete"), (), ("freed",), {"claimed": NOWHERE})
-    fixed = ("slot", "column", "beat", "credits", "lse_credits")
+    fixed = ("slot", "column", "beat", "credits", "lse_credits", "room")
     yield Holder(machine.drain, fixed, ("results",), ("steps", "records"), queues={"o": (), "lse": ()})
 
 
@@ -256,7 +256,7 @@ def _control_holders(machine: Clockwork) -> Iterator[Holder]:
     yield Holder(walker, fixed, counts=counts, records={"block": block})
     for output in walker.outputs:
         yield Holder(_Only(output), (), queues={"queue": block})
-    yield Holder(fetch, ("ahead", "offered"))
+    yield Holder(fetch, ("ahead", "offered", "closed"))
     for queue in fetch.list:
         yield Holder(_Only(queue), (), queues={"queue": (below(1),)})
     fixed = ("state", "wait", "offering", "heads_taken", "finished", "room")
@@ -303,6 +303,7 @@ def _read_holders(machine: Clockwork) -> Iterator[Holder]:
         "behind",
         "prefer",
         "alone",
+        "open",
         "offered",
         "flying",
         "sent",

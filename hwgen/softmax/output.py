@@ -83,7 +83,8 @@ class OutputUnit(Part):
 
     def elaborate(self, platform):
         m = Module()
-        step, result = self._results(m)
+        self._taken, result = self._results(m)
+        step = self._taken
         reciprocal = Reciprocal(self._params)
         place(m, "reciprocal", reciprocal)
         m.d.comb += [reciprocal.result.eq(result), reciprocal.step_in.eq(step)]
@@ -129,7 +130,7 @@ class OutputUnit(Part):
         self._lse_credits = credits = Credits(LSE_DEPTH)
         place(m, "lse_credits", credits)
         m.d.comb += [
-            credits.take.eq(self.step.valid & self.step.first),
+            credits.take.eq(step.valid & step.first),
             credits.give.eq(self.lse.valid & self.lse.ready),
         ]
 
@@ -176,7 +177,7 @@ class OutputUnit(Part):
         credits = Credits(queue_depth(self._params))
         place(m, "o_credits", credits)
         m.d.comb += [
-            credits.take.eq(self.step.valid),
+            credits.take.eq(self._taken.valid),
             credits.give.eq(self.o.valid & self.o.ready),
             self.room.eq(credits.room & self._lse_credits.room),
         ]

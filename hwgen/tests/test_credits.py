@@ -1,15 +1,18 @@
 """What keeps queues and result memories from being overrun: credits and pending slots."""
 
+import gc
+from typing import Any
+
 import numpy as np
 import pytest
 
 from hwgen.control.drain import Credits, PendingSlots
-from hwgen.tests.bench import Inputs, clocked, tiny
+from hwgen.tests.bench import clocked, run, tiny
 
 
-@pytest.mark.parametrize("depth", [1, 2, 5, 32])
+@pytest.mark.parametrize("depth", [2, 3, 5, 32])
 @pytest.mark.parametrize("seed", range(2))
-def test_room_as_long_as_places_are_left(seed: int, depth: int) -> None:
+def test_room_as_long_as_two_places_are_left(seed: int, depth: int) -> None:
     rng = np.random.default_rng(seed)
     used, inputs, room = 0, [], []
     # Phases in which takers or givers prevail reach both ends; nobody takes without room or gives what was not taken.
@@ -18,19 +21,34 @@ def test_room_as_long_as_places_are_left(seed: int, depth: int) -> None:
         take = int(used < depth and rng.random() < (0.8 if eager else 0.2))
         give = int(used > 0 and rng.random() < (0.2 if eager else 0.8))
         inputs.append({"take": take, "give": give})
-        room.append(int(used != depth))
+        room.append(int(used < depth - 1))
         used += take - give
     assert set(room) == {0, 1}
     seen = clocked(Credits(depth), inputs, ["room"])
     assert [value for (value,) in seen] == room
 
 
-@pytest.mark.parametrize("depth", [1, 3, 32])
-def test_exactly_depth_places(depth: int) -> None:
-    # Filled, emptied by one, one in and one out at once, filled again.
-    rest: list[Inputs] = [{"take": 0}, {"give": 1}, {"take": 1, "give": 1}, {"take": 1, "give": 0}, {"take": 0}]
-    seen = clocked(Credits(depth), [*[{"take": 1}] * depth, *rest], ["room"])
-    assert [room for (room,) in seen] == [1] * depth + [0, 0, 1, 1, 0]
+@pytest.mark.parametrize("depth", [2, 3, 32])
+def test_a_writer_that_goes_on_while_there_is_room_fills_all_places(depth: int) -> None:
+    """It is a cycle ahead of what it says that it has taken."""
+    dut, taken = Credits(depth), [0]
+
+    async def write(ctx: Any) -> None:
+        for _ in range(depth + 3):
+            ctx.set(dut.take, taken[-1])
+            taken.append(ctx.get(dut.room))
+            await ctx.tick()
+
+    run(dut, write)
+    assert taken[1:] == [1] * depth + [0] * 3
+
+
+@pytest.mark.filterwarnings("ignore:.*created but never used")
+def test_one_place_is_too_few() -> None:
+    with pytest.raises(ValueError, match="2 at least, not 1"):
+        Credits(1)
+    # A part that was refused goes while its warning is ignored.
+    gc.collect()
 
 
 @pytest.mark.parametrize("slots", [1, 4, 5])

@@ -108,24 +108,28 @@ class BlockWalker:
 class FetchFork:
     """`FetchFork`: rows for the readers of Q, K and V.
 
-    Members: blocks (queue), queues; ahead, offered (of the gate in front of Q).
+    Members: blocks (queue), queues; ahead, offered, closed (of the gate in front of Q).
     """
 
     def __init__(self, blocks: Fifo, bell: Bell) -> None:
         self.blocks, self.bell = blocks, bell
         self.queues = {name: Fifo(fetch_fork.DEPTH, bell) for name in ("q", "k", "v")}
         self.list = list(self.queues.values())
-        self.ahead, self.offered = 0, False
+        self.ahead, self.offered, self.closed = 0, False, False
 
-    def gate(self, hungry: bool) -> bool:
+    def gate(self) -> bool:
         """Queries may be asked for."""
-        return self.offered or not ((hungry and self.ahead != 0) or self.ahead == fetch_fork.AHEAD)
+        return self.offered or not self.closed
 
-    def tick(self, gate: bool, loaded: bool) -> None:
+    def tick(self, hungry: bool, loaded: bool) -> None:
+        gate = self.gate()
         q, k, v = self.list
         if loaded or self.offered != (q.ready and gate and not q.taken):
             self.bell.rung = True
         self.ahead += q.taken - loaded
+        closed = (hungry and self.ahead != 0) or self.ahead == fetch_fork.AHEAD
+        if closed != self.closed:
+            self.closed, self.bell.rung = closed, True
         self.offered = q.ready and gate and not q.taken
         if self.blocks.ready and q.room() and k.room() and v.room():
             block = self.blocks.head

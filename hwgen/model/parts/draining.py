@@ -20,7 +20,8 @@ class Drain:
     """`DrainWalker` and `OutputUnit`: walks the queries of every block, a step a cycle.
 
     Members: block (queue); results (slots that are done); slot, column, beat (where it is); credits, lse_credits
-    (places that are taken); steps (times and flags of beats on their way to `o`), records (times of those to `lse`).
+    (places that are taken), room (for what may be on its way, and one more); steps (times and flags of beats on their
+    way to `o`), records (times of those to `lse`).
     """
 
     def __init__(self, params: Params, head_f: int, block: Fifo, issuer: Issuer) -> None:
@@ -35,14 +36,16 @@ class Drain:
         self.steps: deque[tuple[int, int]] = deque()
         self.records: deque[int] = deque()
         self.slot = self.column = self.beat = self.credits = self.lse_credits = 0
+        self.room = True
 
     def tick(self, now: int) -> None:
         """Behind those that take beats of `o` and `lse`."""
         if self._calm(now):
             return
-        room = self.credits != self.depth and self.lse_credits != LSE_DEPTH
+        room = self.room
         self.credits -= self.o.taken
         self.lse_credits -= self.lse.taken
+        self.room = self.credits < self.depth - 1 and self.lse_credits < LSE_DEPTH - 1
         if room and self.block.ready:
             block = self.block.head
             void = block.keys == 0 or self.slot < block.void_slots

@@ -159,10 +159,9 @@ class ReadEngine:
     """`ReadEngine` with its tracker, and the memory behind it.
 
     Members: clients; chosen (a client, -1 for none), behind (the arbiter's turn: the first client behind the one
-    granted last), prefer (a cycle behind), alone (another cycle behind: the only client that is chosen, -1 for none),
-    offered (AR); flying (bursts); bursts (in memory: time when due, owner,
-    words); beat (the owner of the word on R, -1 for none), last; taken (the owner of the word a cycle ago); credit;
-    waits.
+    granted last), prefer (a cycle behind), alone and open (who alone may be chosen, -1 for all: another cycle behind,
+    and one more), offered (AR); flying (bursts); bursts (in memory: time when due, owner, words); beat (the owner of
+    the word on R, -1 for none), last; taken (the owner of the word a cycle ago); credit; waits.
     """
 
     __slots__ = (
@@ -178,6 +177,7 @@ class ReadEngine:
         "last",
         "latency",
         "offered",
+        "open",
         "outstanding",
         "prefer",
         "sent",
@@ -189,7 +189,8 @@ class ReadEngine:
         self.clients = [Client(params, depth) for depth in depths]
         self.latency, self.bandwidth = latency, bandwidth
         self.outstanding = params.config.outstanding
-        self.chosen, self.behind, self.prefer, self.alone = -1, 0, -1, -1
+        self.chosen, self.behind = -1, 0
+        self.prefer = self.alone = self.open = -1
         self.offered: tuple[int, int] | None = None
         self.bursts: deque[tuple[int, int, int]] = deque()
         self.flying = self.sent = self.waits = 0
@@ -233,14 +234,15 @@ class ReadEngine:
             if self.chosen >= 0:
                 self.behind = self.chosen + 1
                 clients[self.chosen].claimed += 1
+        self.open = self.alone
         self.alone = self.prefer if self.prefer >= 0 and clients[self.prefer].asking() else -1
         self.prefer = prefer
         return issued
 
     def _choose(self) -> int:
         clients = self.clients
-        if self.alone >= 0:
-            return self.alone if clients[self.alone].offers() else -1
+        if self.open >= 0:
+            return self.open if clients[self.open].offers() else -1
         first = -1
         for i, client in enumerate(clients):
             if client.offers():
