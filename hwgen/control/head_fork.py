@@ -58,17 +58,19 @@ class RowsOwed(Part):
     """
 
     def __init__(self) -> None:
-        super().__init__({"add": In(1), "rows": In(QUERY_BITS), "pay": In(LENGTH_BITS)} | {"none": Out(1, init=1)})
+        super().__init__({"add": In(1), "rows": In(QUERY_BITS), "pay": In(LENGTH_BITS), "none": Out(1)})
 
     def elaborate(self, platform):
         m = Module()
         # All jobs in the queues may be of the largest size.
         owed = Signal(QUERY_BITS + (DEPTH + 2).bit_length())
-        rows, pay = Signal.like(self.rows), Signal.like(self.pay)
+        add, rows, pay, zero = Signal(), Signal.like(self.rows), Signal.like(self.pay), Signal(init=1)
+        m.d.comb += self.none.eq(zero & ~add)
         m.d.sync += [
-            rows.eq(Mux(self.add, self.rows, 0)),
+            add.eq(self.add),
+            rows.eq(self.rows),
             pay.eq(self.pay),
-            owed.eq(owed + rows - pay),
-            self.none.eq(~self.add & (rows == 0) & (owed == 0)),
+            owed.eq(owed + Mux(add, rows, 0) - pay),
+            zero.eq((owed == 0) & ~add),
         ]
         return m
