@@ -93,10 +93,10 @@ class ReadClient(Part):
         layout = burst_layout(self._params)
         m.submodules.bursts = bursts = Memory(shape=layout, depth=self.PLACES, init=[])
         write, read = bursts.write_port(), bursts.read_port(domain="comb")
-        claim, held = Signal(range(self.PLACES)), Signal(range(self.PLACES))
-        self._place = Signal()
+        # The next one to be claimed; how many there are, whether there are any and whether there may be one more.
+        claim, held, any_held = Signal(range(self.PLACES)), Signal(range(self.PLACES)), Signal()
+        self._place = Signal(init=1)
         m.d.comb += [
-            self._place.eq(held != self.PLACES - 1),
             write.en.eq(reserve),
             write.data.address.eq(next_burst.address),
             write.data.length.eq(next_burst.length),
@@ -104,13 +104,20 @@ class ReadClient(Part):
         ]
         # Bursts that are not claimed: some, or more than one.
         some, several = reserve | (write.addr != claim), reserve | (write.addr != (claim + 1)[: len(claim)])
+        may = ~self.closed & ~self.clear
         m.d.sync += [
-            self.offered.eq(Mux(self.granted & self.advance, several & ~self.closed, some & ~self.closed)),
+            self.offered.eq(Mux(self.granted & self.advance, several & may, some & may)),
             write.addr.eq(write.addr + reserve),
             claim.eq(claim + (self.granted & self.advance)),
             read.addr.eq(read.addr + self.issued),
-            held.eq(held + reserve - self.issued),
         ]
+        with m.If(reserve != self.issued):
+            m.d.sync += [
+                held.eq(Mux(reserve, held + 1, held - 1)),
+                any_held.eq(reserve | (held != 1)),
+                self._place.eq(~reserve | (held != self.PLACES - 2)),
+            ]
         with m.If(self.clear):
-            m.d.sync += [signal.eq(0) for signal in (self.offered, write.addr, claim, read.addr, held)]
-        return held != 0
+            m.d.sync += [signal.eq(0) for signal in (write.addr, claim, read.addr, held, any_held)]
+            m.d.sync += self._place.eq(1)
+        return any_held

@@ -88,7 +88,7 @@ class ElementRing(Part):
         m.d.sync += [
             end.eq(end + accept),
             used.eq(Mux(taken, left, kept)),
-            room.eq(Mux(taken, left != ring.words, kept != ring.words)),
+            room.eq((taken & step.passed.any()) | Mux(accept, used != ring.words - 1, room)),
         ]
         word_bits, bank_bits = ceil_log2(ring.line_words), ceil_log2(ring.banks)
         line_bits = ceil_log2(ring.line)
