@@ -65,7 +65,7 @@ class RowBuffer(Part):
         m.d.comb += back.eq(self.advance & self.block_last & self.keep)
         m.d.sync += [claim.eq(self.advance), last.eq(self.block_last), again.eq(back)]
         with m.If(finished != self.freed):
-            m.d.sync += used.eq(used + Mux(finished, 1, Const(-1, signed(2))))
+            m.d.sync += used.eq(used + Mux(self.freed, Const(-1, signed(2)), 1))
         claimed, following = Signal(range(capacity + 1)), Signal(self._row_bits, init=1)
         # The block's first row, and whether that is the oldest unclaimed one.
         start, at_start = Signal(self._row_bits), Signal(init=1)
