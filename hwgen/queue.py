@@ -43,13 +43,13 @@ class Queue(Part):
             self.r_data.eq(read.data),
             self.empty.eq(~some & ~self.r_rdy),
         ]
-        m.d.sync += [
-            self.r_rdy.eq(read.en | (self.r_rdy & ~self.r_en)),
-            self.w_rdy.eq(read.en | Mux(write.en, level != places - 1, self.w_rdy)),
-            some.eq(write.en | Mux(read.en, level != 1, some)),
-        ]
+        m.d.sync += self.r_rdy.eq(read.en | (self.r_rdy & ~self.r_en))
         with m.If(write.en != read.en):
-            m.d.sync += level.eq(Mux(write.en, level + 1, level - 1))
+            m.d.sync += [
+                level.eq(Mux(write.en, level + 1, level - 1)),
+                some.eq(write.en | (level != 1)),
+                self.w_rdy.eq(read.en | (level != places - 1)),
+            ]
         for enable, address in ((write.en, write.addr), (read.en, read.addr)):
             with m.If(enable):
                 m.d.sync += address.eq(Mux(address == places - 1, 0, address + 1))
