@@ -23,8 +23,9 @@ class ReadClient(Part):
     Members
     -------
     request: bytes wanted
-    offered: there is a burst that is not claimed, and it is not `closed`, as it was a cycle ago
-    granted: it is claimed, if also `advance`
+    some:    in the next cycle there will be a burst that is not claimed, unless one is now or this client is `closed`
+    several: likewise if one is claimed now
+    claimed: one is
     burst:   the oldest one that is not issued; issued: it is
     write:   `data` is the next word that was asked for
     words:   every word that the requests touch
@@ -42,10 +43,10 @@ class ReadClient(Part):
         super().__init__(
             {
                 "request": In(stream.Signature(request_layout(params))),
-                "offered": Out(1),
+                "some": Out(1),
+                "several": Out(1),
                 "closed": In(1),
-                "granted": In(1),
-                "advance": In(1),
+                "claimed": In(1),
                 "burst": Out(burst_layout(params)),
                 "issued": In(1),
                 "write": In(1),
@@ -102,13 +103,14 @@ class ReadClient(Part):
             write.data.length.eq(next_burst.length),
             self.burst.eq(read.data),
         ]
-        # Bursts that are not claimed: some, or more than one.
-        some, several = reserve | (write.addr != claim), reserve | (write.addr != (claim + 1)[: len(claim)])
         may = ~self.closed & ~self.clear
+        m.d.comb += [
+            self.some.eq(may & (reserve | (write.addr != claim))),
+            self.several.eq(may & (reserve | (write.addr != (claim + 1)[: len(claim)]))),
+        ]
         m.d.sync += [
-            self.offered.eq(Mux(self.granted & self.advance, several & may, some & may)),
             write.addr.eq(write.addr + reserve),
-            claim.eq(claim + (self.granted & self.advance)),
+            claim.eq(claim + self.claimed),
             read.addr.eq(read.addr + self.issued),
         ]
         with m.If(reserve != self.issued):

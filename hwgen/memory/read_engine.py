@@ -99,13 +99,14 @@ class ReadEngine(Part):
         place(m, "arbiter", arbiter)
         layout = burst_layout(self._params)
         prefer, chosen, closed = (Signal.like(self.prefer, name=name) for name in ("prefer", "chosen", "closed"))
+        offers = Signal.like(self.prefer)
         offered, burst = Signal(), Signal(layout, reset_less=True)
         free, issue, moved, some = Signal(), Signal(), Signal(layout), Signal()
         held = (prefer & Cat(client.asking for client in clients)).any()
         bursts = [Mux(bit, client.burst.as_value(), 0) for bit, client in zip(chosen, clients, strict=True)]
         m.d.sync += [prefer.eq(self.prefer), closed.eq(Mux(held, ~prefer, 0))]
         m.d.comb += [
-            arbiter.request.eq(Cat(client.offered for client in clients)),
+            arbiter.request.eq(offers),
             arbiter.advance.eq(issue | ~some),
             free.eq(~offered | self.ar.ready),
             issue.eq(some & free & tracker.room & ~drop),
@@ -119,10 +120,11 @@ class ReadEngine(Part):
         for i, client in enumerate(clients):
             m.d.comb += [
                 client.closed.eq(closed[i]),
-                client.granted.eq(arbiter.grant[i]),
-                client.advance.eq(arbiter.advance),
+                client.claimed.eq(arbiter.grant[i] & arbiter.advance),
                 client.issued.eq(chosen[i] & issue),
             ]
+            # Here, so that the arbiter, which decides last, is behind all else.
+            m.d.sync += offers[i].eq(Mux(arbiter.grant[i] & arbiter.advance, client.several, client.some))
         with m.If(free):
             m.d.sync += [offered.eq(issue), burst.eq(moved)]
         with m.If(drop):
