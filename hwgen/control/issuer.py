@@ -42,7 +42,7 @@ class VisitIssuer(Part):
     what buffers tell of the visit's rows is taken over; throughput 1 fold a cycle.
 
     Members: geometry; block; loaded (query banks); key, value (heads of the row buffers), advance (claims both),
-    block_last (the row claimed is the block's last), keep (then go back to the block's first); pending (slots
+    block_last (if a row is claimed it is the block's last), keep (then go back to the block's first); pending (slots
     whose result is not drained), finishing and finishing_slot (a slot's last visit starts); tag, address (to the score
     array); cause (BUSY or why not); pairs (allowed pairs of the visit that starts); block_done (the last fold of the
     block in `bank` is issued), empty_done (likewise, of a block without keys); more (blocks or jobs are waiting),
@@ -204,10 +204,10 @@ class VisitIssuer(Part):
             self.finishing.eq(starting & head.last),
             self.finishing_slot.eq(head.slot),
             self.advance.eq(end & head.row_end),
-            self.block_last.eq(end & head.block_last),
+            self.block_last.eq(head.block_last),
             self.keep.eq(head.keep),
             self.empty_done.eq(passes),
-            self.block_done.eq(self.block_last | passes),
+            self.block_done.eq((end & head.block_last) | passes),
             self.bank.eq(head.bank),
             self.pairs.eq(Mux(starting & self._counts(), head.width - head.skip, 0)),
         ]

@@ -61,9 +61,9 @@ class RowBuffer(Part):
             finished.eq(accept & self.input.payload.last),
         ]
         # Of what is claimed only `ready` is told at once.
-        claim, last, again, back = Signal(), Signal(), Signal(), Signal()
-        m.d.comb += back.eq(self.advance & self.block_last & self.keep)
-        m.d.sync += [claim.eq(self.advance), last.eq(self.block_last), again.eq(back)]
+        claim, last, again = Signal(), Signal(), Signal()
+        back = self.block_last & self.keep
+        m.d.sync += [claim.eq(self.advance), last.eq(self.block_last), again.eq(self.advance & back)]
         with m.If(finished != self.freed):
             m.d.sync += used.eq(used + Mux(self.freed, Const(-1, signed(2)), 1))
         claimed, following = Signal(range(capacity + 1)), Signal(self._row_bits, init=1)
@@ -77,7 +77,7 @@ class RowBuffer(Part):
             several.eq(Mux(claim & ~again, complete > 2, (complete > 1) | (again & (claimed != 0)))),
         ]
         m.d.sync += complete.eq((Cat(Const(1, 1), complete) + Cat(finished, change))[1:])
-        m.d.sync += self.ready.eq(finished | back | several | (self.ready & ~self.advance))
+        m.d.sync += self.ready.eq(finished | several | Mux(self.advance, back, self.ready))
         with m.If(claim):
             m.d.sync += [
                 claimed.eq(claimed + 1),

@@ -191,6 +191,10 @@ class Run:
         self.params, self.blocks = machine.params, machine.blocks
         late = VisitIssuer.LATENCY
         assert not any(cycle["tag.valid"] for cycle in machine.log[:late])
+        for cycle in machine.log:
+            # It counts with a claim only; a block may end without one.
+            assert not cycle["advance"] or cycle["block_last"] == (cycle["block_done"] and not cycle["empty_done"])
+            cycle["block_last"] = int(cycle["block_done"] and not cycle["empty_done"])
         self.log = [
             cycle | {name: tag[name] for name in tag if name.startswith("tag.") or name in WITH_TAG}
             for cycle, tag in zip(machine.log, machine.log[late:], strict=False)
