@@ -77,7 +77,10 @@ class RowBuffer(Part):
             several.eq(Mux(claim & ~again, complete > 2, (complete > 1) | (again & (claimed != 0)))),
         ]
         m.d.sync += complete.eq((Cat(Const(1, 1), complete) + Cat(finished, change))[1:])
-        m.d.sync += self.ready.eq(finished | several | Mux(self.advance, back, self.ready))
+        # In two halves, so that of all this only the claim, which is late in its cycle, is close to a register.
+        found, left = Signal(), Signal()
+        m.d.sync += [found.eq(finished | several), left.eq(Mux(self.advance, back, self.ready))]
+        m.d.comb += self.ready.eq(found | left)
         with m.If(claim):
             m.d.sync += [
                 claimed.eq(claimed + 1),
