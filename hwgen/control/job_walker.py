@@ -6,7 +6,7 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out, connect, flipped
 from amaranth.utils import ceil_log2
 
-from hwgen.control.descriptor import TENSORS
+from hwgen.control.descriptor import KEY_LENGTH_BYTES, TENSORS
 from hwgen.control.descriptor_layout import COUNT_BITS, derived_layout, descriptor_layout, tensor_layout
 from hwgen.control.faults import Fault
 from hwgen.control.job import job_layout
@@ -54,8 +54,8 @@ class JobWalker(Part):
     Members: start (a pulse, after a reset or when `finished`); descriptor, derived, bias if there is one (constant from
     `start` until `finished`); number (of a 64-bit word in the descriptor), field (that word, a cycle later);
     lengths_request, lengths_words; job (to the core) and heads (to the tensors' walkers), one of each a job; finished
-    (all jobs were taken; until the next start); fault (a pulse, a cycle behind a length that is larger than S. The
-    walker then stands still until it is reset).
+    (all jobs were taken; until the next start); fault (a pulse, two cycles behind a length that is larger than S.
+    The walker then stands still until it is reset).
     """
 
     def __init__(self, params: Params) -> None:
@@ -83,7 +83,8 @@ class JobWalker(Part):
         self._lengths, self._turns = KeyLengths(self._params), turns(self._params)
         place(m, "key_lengths", self._lengths)
         self._batches, self._heads, self._keys = Signal(COUNT_BITS), Signal(COUNT_BITS), Signal(LENGTH_BITS)
-        self._job_taken, self._heads_taken = Signal(), Signal()
+        # What a batch entry's length in memory says: any 32 bits.
+        self._length = Signal(KEY_LENGTH_BYTES * 8)
         # A pass: what is added, whether a stride is still asked for, and for which tensor; in how many rounds yet.
         self._kind, self._asking, self._turn = Signal(2), Signal(), Signal(range(len(self._turns)))
         self._group = Signal(GROUP_BITS)
@@ -100,11 +101,14 @@ class JobWalker(Part):
                     self._begin(m, ADDRESSES)
             with m.State("PASS"):
                 with m.If(~self._asking):
-                    m.next = "OFFER"
                     with m.If(d.key_lengths & (self._kind != HEADS)):
                         m.next = "LENGTH"
+                    with m.Else():
+                        self._begin_offer(m)
             with m.State("LENGTH"):
                 self._take_length(m)
+            with m.State("CHECK"):
+                self._check_length(m)
             with m.State("OFFER"):
                 self._offer(m)
             with m.State("STOPPED"):
@@ -144,21 +148,26 @@ class JobWalker(Part):
             lengths.batches.eq(d.batches),
         ]
         # Told a cycle late: a comparison has been on the way.
-        m.d.sync += [
-            self.fault.valid.eq(0),
-            self.fault.code.eq(Fault.KEY_LENGTH),
-            self.fault.address.eq(lengths.length.payload.address),
-        ]
+        m.d.sync += [self.fault.valid.eq(0), self.fault.code.eq(Fault.KEY_LENGTH)]
 
     def _take_length(self, m: Module) -> None:
         length = self._lengths.length
         m.d.comb += length.ready.eq(1)
-        m.d.sync += self._keys.eq(length.payload.keys)
+        m.d.sync += [self._length.eq(length.payload.keys), self.fault.address.eq(length.payload.address)]
         with m.If(length.valid):
-            m.next = "OFFER"
-            with m.If(length.payload.keys > self.descriptor.keys):
-                m.d.sync += self.fault.valid.eq(1)
-                m.next = "STOPPED"
+            m.next = "CHECK"
+
+    def _check_length(self, m: Module) -> None:
+        m.d.sync += self._keys.eq(self._length)
+        with m.If(self._length > self.descriptor.keys):
+            m.d.sync += self.fault.valid.eq(1)
+            m.next = "STOPPED"
+        with m.Else():
+            self._begin_offer(m)
+
+    def _begin_offer(self, m: Module) -> None:
+        m.d.sync += [self.job.valid.eq(1), self.heads.valid.eq(1)]
+        m.next = "OFFER"
 
     def _offers(self, m: Module) -> None:
         """What the streams carry."""
@@ -197,12 +206,11 @@ class JobWalker(Part):
         """Job and heads go their own ways; the next are found when both are gone."""
         d = self.descriptor
         gone = []
-        for offer, taken in ((self.job, self._job_taken), (self.heads, self._heads_taken)):
-            m.d.comb += offer.valid.eq(~taken)
-            gone.append(taken | offer.ready)
-            m.d.sync += taken.eq(gone[-1])
+        for offer in (self.job, self.heads):
+            gone.append(~offer.valid | offer.ready)
+            with m.If(offer.ready):
+                m.d.sync += offer.valid.eq(0)
         with m.If(Cat(gone).all()):
-            m.d.sync += [self._job_taken.eq(0), self._heads_taken.eq(0)]
             with m.If(self._heads != 1):
                 m.d.sync += self._heads.eq(self._heads - 1)
                 self._begin(m, HEADS)

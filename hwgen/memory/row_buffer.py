@@ -1,6 +1,6 @@
 """Bookkeeping of the converted rows that wait in an array's feeders."""
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed, unsigned
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import data, stream
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -66,9 +66,12 @@ class RowBuffer(Part):
         m.d.sync += [claim.eq(self.advance), last.eq(self.block_last), again.eq(self.advance & back)]
         with m.If(finished != self.freed):
             m.d.sync += used.eq(used + Mux(self.freed, Const(-1, signed(2)), 1))
-        claimed, following = Signal(range(capacity + 1)), Signal(self._row_bits, init=1)
-        # The block's first row, and whether that is the oldest unclaimed one.
-        start, at_start = Signal(self._row_bits), Signal(init=1)
+        claimed = Signal(range(capacity + 1))
+        # The row behind the oldest unclaimed one, the block's first row, and for each the row behind it.
+        following, after = Signal(self._row_bits, init=1), Signal(self._row_bits, init=2 % capacity)
+        start, second = Signal(self._row_bits), Signal(self._row_bits, init=1)
+        # The oldest unclaimed row is the block's first.
+        at_start = Signal(init=1)
         several, change = Signal(), Signal.like(complete)
         m.d.comb += [
             # A row that is finished comes in as a carry.
@@ -85,16 +88,17 @@ class RowBuffer(Part):
             m.d.sync += [
                 claimed.eq(claimed + 1),
                 self.row.eq(following),
-                following.eq(following + 1),
+                following.eq(after),
+                after.eq(after + 1),
                 at_start.eq(last),
             ]
             with m.If(last):
                 m.d.sync += claimed.eq(0)
                 with m.If(again):
-                    m.d.sync += [self.row.eq(start), following.eq(start + 1)]
+                    m.d.sync += [self.row.eq(start), following.eq(second), after.eq(second + 1)]
                 with m.Else():
-                    m.d.sync += start.eq(following)
-        places = (self.row, following, start)
+                    m.d.sync += [start.eq(following), second.eq(after)]
+        places = ((start, second), (following, after), (self.row, following))
         self._describe(m, head, finished, places, at_start, (claim, again))
         return m
 
@@ -120,24 +124,29 @@ class RowBuffer(Part):
         layout = data.StructLayout({"exponent": self._params.input.exponent_bits, "poisoned": 1})
         m.submodules.facts = facts = Memory(shape=layout, depth=1 << self._row_bits, init=[], attrs=APART)
         write, read = facts.write_port(), facts.read_port()
-        (row, following, start), (claim, again) = places, claims
+        claim, again = claims
         now, first, late, come = Signal(layout), Signal(layout), Signal(layout), Signal(layout)
         was_late = Signal()
-        oldest = Mux(again, start, Mux(claim, following, row))
+
+        def choose(restart: Value, step: Value, stay: Value) -> Value:
+            return Mux(again, restart, Mux(claim, step, stay))
+
+        # The oldest unclaimed row and the one behind it; compared before they are chosen among.
+        oldest, behind = zip(*places, strict=True)
+        arrives = finished & choose(*(head == place for place in oldest))
         m.d.comb += [
             come.exponent.eq(self.input.payload.exponent),
             come.poisoned.eq(self.input.payload.poisoned),
             write.en.eq(finished),
             write.addr.eq(head),
             write.data.eq(come),
-            read.addr.eq(Mux(again, start + 1, Mux(claim, following + 1, following))),
+            read.addr.eq(choose(*behind)),
             self.exponent.eq(now.exponent),
             self.poisoned.eq(now.poisoned),
         ]
-        m.d.sync += [late.eq(come), was_late.eq(finished & (head == read.addr))]
+        m.d.sync += [late.eq(come), was_late.eq(finished & choose(*(head == place for place in behind)))]
         with m.If(at_start):
             m.d.sync += first.eq(now)
-        arrives = finished & (head == oldest)
         # The memory is slow: the choice comes behind a register.
         stored, other, other_counts = Signal(layout), Signal(layout), Signal()
         with m.If(arrives | Mux(again, ~at_start, claim)):

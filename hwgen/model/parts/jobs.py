@@ -10,7 +10,7 @@ from hwgen.model.parts.reading import Client
 from hwgen.model.parts.records import Job, Place, Request, Rows
 from hwgen.params import Params
 
-IDLE, LENGTH, OFFER, PASS = range(4)
+IDLE, LENGTH, CHECK, OFFER, PASS = range(5)
 
 TURNS = 5
 """Tensors, to each of which a stride is added in a pass."""
@@ -86,7 +86,10 @@ class JobWalker:
         elif self.state == LENGTH:
             self.bell.rung = True
             if self.lengths is not None and self.lengths.took:
-                self.state, self.offering = OFFER, True
+                self.state = CHECK
+        elif self.state == CHECK:
+            self.bell.rung = True
+            self.state, self.offering = OFFER, True
         room = not pushed and all(fork.room() for fork in self.forks)
         self._fork(pushed)
         if room != self.room:
