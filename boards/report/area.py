@@ -11,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from boards.flow import tools
+from boards.flow import ecp5, gowin, tools
 from boards.flow.family import NETLIST, VERILOG, families
 from boards.flow.netlist import Netlist
 from hwgen import table
@@ -42,10 +42,7 @@ PARTS: dict[str, Callable[[Params], Part]] = {
     "core": Core,
 }
 
-SCRIPTS = {
-    "ecp5": f"read_verilog {VERILOG}\nsynth_ecp5 -noflatten -nowidelut -top {TOP} -json {NETLIST}\n",
-    "gowin": f"read_verilog {VERILOG}\nsynth_gowin -family gw2a -noiopads -top {TOP} -json {NETLIST}\n",
-}
+SCRIPTS = {"ecp5": ecp5.synthesis(TOP), "gowin": gowin.synthesis("gw2a", TOP, pads=False)}
 ROUTED = ("softmax lane", "normaliser", "reciprocal", "block converter")
 """Parts whose clock by itself says something: in the arrays, the distances between cells decide."""
 
