@@ -19,12 +19,14 @@
 //   16 READS        more than READS bursts wait for their last R
 //   17 WRITES       more than WRITES bursts wait for their B
 //   18 ID           a number other than 0 names a transaction
+//   19 KIND         lock, cache, prot and qos are not those of KIND
 //
 // Up to 256 bursts may be in flight.
 
 module axi_checker #(
     parameter ADDRESS = 64, parameter BUS = 128,       // address and data bits
-    parameter READS = 16, parameter WRITES = 16        // most bursts in flight
+    parameter READS = 16, parameter WRITES = 16,       // most bursts in flight
+    parameter integer KIND = -1                        // awrest and arrest of every burst; -1 if any will do
 ) (
     input  wire               clk,
     input  wire               reset,
@@ -35,7 +37,7 @@ module axi_checker #(
     input  wire [7:0]         awlen,
     input  wire [2:0]         awsize,
     input  wire [1:0]         awburst,
-    input  wire [11:0]        awrest,                  // lock, cache, prot and qos in any order
+    input  wire [11:0]        awrest,                  // lock, cache, prot and qos
     input  wire               awvalid,
     input  wire               awready,
     input  wire [BUS-1:0]     wdata,
@@ -145,7 +147,7 @@ module axi_checker #(
     reg [1:0] reset_age;
     always @(posedge clk) reset_age <= !reset ? 0 : reset_age == 3 ? 3 : reset_age + 1;
 
-    wire [18:0] broken;
+    wire [19:0] broken;
     assign broken[0] = 0;
     assign broken[1] = reset && reset_age == 3 && (awvalid || wvalid || bvalid || arvalid || rvalid);
     assign broken[2] = aw_waits && (!awvalid || aw != aw_was);
@@ -166,6 +168,7 @@ module axi_checker #(
     assign broken[16] = reads > READS;
     assign broken[17] = writes > WRITES;
     assign broken[18] = (awvalid && awid) || (arvalid && arid) || (bvalid && bid) || (rvalid && rid);
+    assign broken[19] = KIND >= 0 && ((awvalid && awrest != KIND[11:0]) || (arvalid && arrest != KIND[11:0]));
 
     reg [31:0] cycle;
     integer n;
@@ -177,7 +180,7 @@ module axi_checker #(
         end else if (!violated && (reset ? broken[1] : broken != 0)) begin
             violated <= 1;
             since <= cycle;
-            for (n = 18; n > 0; n = n - 1) if (broken[n]) rule <= n[4:0];  // the lowest number wins
+            for (n = 19; n > 0; n = n - 1) if (broken[n]) rule <= n[4:0];  // the lowest number wins
         end
     end
 endmodule

@@ -151,7 +151,11 @@ module system #(
         .wrong_last(wrong_last)
     );
 
-    axi_checker #(.ADDRESS(ADDRESS), .BUS(BUS), .READS(OUTSTANDING), .WRITES(OUTSTANDING)) memory_checker (
+    // Normal, non-cacheable, bufferable; no lock, privilege or quality of service.
+    localparam KIND = 12'b0_0011_000_0000;
+    axi_checker #(
+        .ADDRESS(ADDRESS), .BUS(BUS), .READS(OUTSTANDING), .WRITES(OUTSTANDING), .KIND(KIND)
+    ) memory_checker (
         .clk(clk), .reset(reset), .forgive_last(wrong_last), .forgive_ahead(1'b0),
         .awid(m_awid), .awaddr(m_awaddr), .awlen(m_awlen), .awsize(m_awsize), .awburst(m_awburst),
         .awrest({m_awlock, m_awcache, m_awprot, m_awqos}), .awvalid(m_awvalid), .awready(m_awready),

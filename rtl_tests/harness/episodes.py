@@ -104,7 +104,13 @@ def queue(
 
 
 def behind_resets(
-    name: str, core: Params, image: Image, descriptors: list[Descriptor], memory: MemoryTraits, size: int, **known: object
+    name: str,
+    core: Params,
+    image: Image,
+    descriptors: list[Descriptor],
+    memory: MemoryTraits,
+    size: int,
+    **known: object,
 ) -> Episode:
     """So many descriptors at a time, each time behind a reset."""
     ring, lines = ring_of(image, descriptors), []
@@ -136,9 +142,19 @@ def prepare(build: SystemBuild, episode: Episode, folder: Path) -> Prepared:
     write_memory(folder / "memory.hex", content, build)
     (folder / "script.txt").write_text("\n".join(episode.script) + "\n")
     used = -(-len(content) // episode.core.bus_bytes)
-    arguments = [f"+base={episode.image.base:x}", f"+used={used}", f"+quiet={quiet_limit(episode.core, episode.memory)}"]
+    arguments = [
+        f"+base={episode.image.base:x}",
+        f"+used={used}",
+        f"+quiet={quiet_limit(episode.core, episode.memory)}",
+    ]
     arguments += episode.memory.plusargs()
-    command = [link_loop(build.folder, PROGRAM), folder / "script.txt", folder / "log.txt", f"+dir={folder}", *arguments]
+    command = [
+        link_loop(build.folder, PROGRAM),
+        folder / "script.txt",
+        folder / "log.txt",
+        f"+dir={folder}",
+        *arguments,
+    ]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         raise AssertionError(f"{episode.name}: {ENDS.get(done.returncode, done.stderr)} behind {done.stdout} cycles")

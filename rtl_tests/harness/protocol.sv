@@ -83,7 +83,11 @@ module protocol #(
     hwgen_accelerator accelerator (.*);
 
     wire reset = !aresetn;
-    axi_checker #(.ADDRESS(ADDRESS), .BUS(BUS), .READS(OUTSTANDING), .WRITES(OUTSTANDING)) memory_checker (
+    // Normal, non-cacheable, bufferable; no lock, privilege or quality of service.
+    localparam KIND = 12'b0_0011_000_0000;
+    axi_checker #(
+        .ADDRESS(ADDRESS), .BUS(BUS), .READS(OUTSTANDING), .WRITES(OUTSTANDING), .KIND(KIND)
+    ) memory_checker (
         .clk(aclk), .reset(reset), .forgive_last(1'b0), .forgive_ahead(1'b0),
         .awid(m_axi_awid), .awaddr(m_axi_awaddr), .awlen(m_axi_awlen), .awsize(m_axi_awsize), .awburst(m_axi_awburst),
         .awrest({m_axi_awlock, m_axi_awcache, m_axi_awprot, m_axi_awqos}),

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-from rtl_tests.mutate.verilog import NAME, Site, tokens
+from rtl_tests.mutate.verilog import NAME, Module, Site, tokens
 
 CLASSES = ("constant", "operator", "width", "swap", "stuck", "index")
 """constant: a number one more or less;  operator: another one, or a negation missing;  width: the top bit lost, or a
@@ -29,11 +29,18 @@ class Change(NamedTuple):
     expression: str
 
 
-def changes(site: Site, widths: Mapping[str, int]) -> Iterator[Change]:
-    """All mutations of a site, none of them the site's own text."""
-    words = tokens(site.expression)
+def changes(site: Site, module: Module) -> Iterator[Change]:
+    """All mutations of a site, none of them the site's own text.
+
+    Amaranth resets every register, most of which need none: what a reset sets, and a reset that does not come, are not
+    worth a change. One that never ends is.
+    """
+    if site.in_reset:
+        yield from [Change("stuck", "1'h1")] * (site.kind == "if")
+        return
+    words, widths = tokens(site.expression), module.widths
     found = [*_constants(words), *_indices(words, widths), *_stuck(site)]
-    found += [*_operators(words), *_swaps(words), *_narrow(site, words)]
+    found += [*_operators(words), *_swaps(words), *_narrow(site, words, module)]
     seen = {site.expression.strip()}
     for change in found:
         text = change.expression.strip()
@@ -138,11 +145,15 @@ def is_signed(words: list[str]) -> bool:
     return "$signed" in words and not any(words[i] in COMPARISONS for i in _top(words))
 
 
-def _narrow(site: Site, words: list[str]) -> Iterator[Change]:
+def _narrow(site: Site, words: list[str], module: Module) -> Iterator[Change]:
     at = _binary(words)
     if at is not None and words[at] in COMPARISONS and words[0] == "$signed":
         yield Change("width", _joined(["$unsigned", *words[1:]]))
     arithmetic = at is not None and words[at] in ("+", "-", "*", "<<", ">>", ">>>")
+    plain = site.before.replace("assign", "").split("=")[0].rstrip("< ").strip() == site.target
+    if plain and site.target not in module.outputs and module.top_bits.get(site.target, 0) < (site.width or 0) - 1:
+        # Nobody reads the top bit.
+        return
     if site.width is not None and site.width > 1 and (arithmetic or site.kind in ("clocked", "port")):
         sign = "s" if is_signed(words) else ""
         mask = f"{site.width}'{sign}h{(1 << (site.width - 1)) - 1:x}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -53,23 +54,25 @@ class Pool:
 def pool(text: str, top: str, rooms: dict[str, str], known: Collection[str] = ()) -> Pool:
     """Of all modules but the `known` ones; `rooms` says where a module's part is at home (see `room_of`)."""
     modules = parse(text)
-    widths = {module.name: module.widths for module in modules}
+    by_name = {module.name: module for module in modules}
     found: dict[str, dict[str, dict[str, list[tuple[Site, Change]]]]] = defaultdict(dict)
     for site in mutable(modules, top):
         if site.module in known:
             continue
-        classes = found[room_of(site.module, rooms)].setdefault(site.module, defaultdict(list))
-        for change in changes(site, widths[site.module]):
+        classes = found[room_of(site.module, rooms)].setdefault(stem(site.module), defaultdict(list))
+        for change in changes(site, by_name[site.module]):
             classes[change.kind].append((site, change))
     return Pool({room: found[room] for room in sorted(found)})
 
 
+def stem(module: str) -> str:
+    """Modules that differ in their number only are one to choose from, and so are queues of Amaranth's library."""
+    return "queue" if "." in module else re.sub(r"_\d+$", "", module)
+
+
 def room_of(module: str, rooms: dict[str, str]) -> str:
-    """The folder of hwgen in which a module is described: `block_fork.queue_0` and `row_writer_2` as their parts."""
-    name = module.lstrip("\\").split(".")[0]
-    while name not in rooms and name[-2:-1] == "_" and name[-1].isdigit():
-        name = name[:-2]
-    return rooms.get(name, "top")
+    """The folder of hwgen in which a module is described; a queue is where it stands."""
+    return rooms.get(stem(module.lstrip("\\").split(".")[0]), "top")
 
 
 def choose(pool: Pool, count: int, rng: Random, first: int = 1) -> list[Mutant]:

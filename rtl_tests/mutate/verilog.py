@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
 
 TOKEN = re.compile(r"\\\S+ |\d+'s?[bdh][0-9a-fA-FxzXZ_?]+|\d+|[A-Za-z_][\w$]*|\$\w+|<<<?|>>>?|[<>=!]=|&&|\|\||\S")
 NAME = re.compile(r"\\\S+ |[A-Za-z_][\w$]*")
@@ -34,7 +36,9 @@ class Site:
 
     kind:    assign, clocked, comb, if, port
     width:   bits of what the value goes to, 1 for a condition; None if unknown
-    target:  the signal; empty for a condition or a port, `{` if there are several
+    target:  the signal; empty for a condition, `{` if there are several, of a port of an instance `.name`
+    child:   of a port the module that stands there
+    in_reset: it is the condition of a register's reset, or decided by it
     """
 
     module: str
@@ -45,6 +49,8 @@ class Site:
     after: str
     width: int | None
     target: str
+    child: str = ""
+    in_reset: bool = False
 
 
 @dataclass
@@ -59,12 +65,15 @@ class Module:
     outputs: set[str] = field(default_factory=set)
     memories: set[str] = field(default_factory=set)
     sites: list[Site] = field(default_factory=list)
+    top_bits: dict[str, int] = field(default_factory=dict)
+    """Of each signal the highest bit that is read."""
     reads: dict[str, set[str]] = field(default_factory=dict)
     """Of each signal those that decide about it."""
     children: list[tuple[str, dict[str, str]]] = field(default_factory=list)
     """Of each instance the module, and what is connected to its ports."""
 
 
+@lru_cache(maxsize=8)
 def parse(text: str) -> list[Module]:
     """All modules, parents before the modules placed in them."""
     lines = text.splitlines()
@@ -142,12 +151,14 @@ class _Reader:
         elif (found := IF.match(line)) and "dump_module" not in line:
             self._nest(line)
             self.conditions[-1] |= names(found[2])
+            self._note(found[2])
             self._site(number, "if", found[1], found[2], f"){found[3]}", 1, "")
         elif found := BLOCKING.match(line):
             self._assignment(number, "comb", found)
         elif "casez (" in line:
             self._nest(line)
             self.conditions[-1] |= names(line[line.index("(") :])
+            self._note(line[line.index("(") :])
         elif line.startswith("  always"):
             self.conditions = []
 
@@ -160,6 +171,9 @@ class _Reader:
 
     def _assignment(self, number: int, kind: str, found: re.Match[str]) -> None:
         m, target = self.module, found[2]
+        self._note(found[4])
+        if "[" in target:
+            self._note(target[target.index("[") :])
         written = tokens(target)
         name = written[0].strip()
         places = [name] if name != "{" else sorted(names(target))
@@ -174,15 +188,26 @@ class _Reader:
     def _port(self, number: int, found: re.Match[str]) -> None:
         m = self.module
         child, ports = m.children[-1]
-        name = found[1].lstrip("\\")
+        name = found[1]
         ports[name] = found[2]
+        self._note(found[2])
         other = self.known[child]
         if name in other.inputs and found[2] not in ("clk", "aclk"):
-            before = f"    .{found[1]}{' ' if found[1].startswith(chr(92)) else ''}("
-            self._site(number, "port", before, found[2], f"){found[3]}", other.widths[name], "")
+            before = f"    .{name}{' ' if name.startswith(chr(92)) else ''}("
+            self._site(number, "port", before, found[2], f"){found[3]}", other.widths[name], f".{name}", child)
 
-    def _site(self, number: int, kind: str, before: str, text: str, after: str, width: int | None, target: str) -> None:
-        self.module.sites.append(Site(self.module.name, number, kind, before, text, after, width, target))
+    def _note(self, text: str) -> None:
+        """Which bits of its signals an expression reads."""
+        widths, highest = self.module.widths, self.module.top_bits
+        for name, high in re.findall(rf"({NAME.pattern})(?:\[(\d+)(?::\d+)?\])?", text):
+            if name.strip() in widths:
+                bit = int(high) if high else widths[name.strip()] - 1
+                highest[name.strip()] = max(bit, highest.get(name.strip(), -1))
+
+    def _site(self, number: int, kind: str, *words: Any) -> None:
+        depth = (len(self.lines[number]) - len(self.lines[number].lstrip())) // 2
+        in_reset = kind in ("comb", "if") and any("rst" in read for read in self.conditions[: depth + (kind == "if")])
+        self.module.sites.append(Site(self.module.name, number, kind, *words, in_reset=in_reset))
 
 
 def target_width(target: list[str], widths: dict[str, int]) -> int | None:
@@ -199,24 +224,27 @@ def target_width(target: list[str], widths: dict[str, int]) -> int | None:
 
 
 def live(modules: list[Module], top: str) -> dict[str, set[str]]:
-    """Of each module the signals that something outside of it depends on."""
+    """Of each module, given parents first, the signals that something outside of it depends on."""
     by_name = {module.name: module for module in modules}
+    # What an instance does not look at is not wanted of its parent.
+    heeded: dict[str, set[str]] = {}
+    for module in reversed(modules):
+        heeded[module.name] = _closure(module, module.outputs, heeded) & module.inputs
     wanted: dict[str, set[str]] = {module.name: set() for module in modules}
     wanted[top] = set(by_name[top].outputs)
     for module in modules:
-        alive = wanted[module.name] = _closure(module, wanted[module.name], by_name)
+        alive = wanted[module.name] = _closure(module, wanted[module.name], heeded)
         for child, ports in module.children:
             outputs = by_name[child].outputs
             wanted[child] |= {p for p, text in ports.items() if p in outputs and names(text) & alive}
-    return wanted
+    return {name: alive | {f".{port}" for port in heeded[name]} for name, alive in wanted.items()}
 
 
-def _closure(module: Module, seeds: set[str], by_name: dict[str, Module]) -> set[str]:
+def _closure(module: Module, seeds: set[str], heeded: dict[str, set[str]]) -> set[str]:
     """All that the seeds and the inputs of instances depend on."""
     queue = set(seeds)
     for child, ports in module.children:
-        inputs = by_name[child].inputs
-        queue |= set().union(*(names(text) for port, text in ports.items() if port in inputs))
+        queue |= set().union(*(names(text) for port, text in ports.items() if port in heeded[child]))
     found: set[str] = set()
     while queue:
         name = queue.pop()
@@ -230,5 +258,6 @@ def mutable(modules: list[Module], top: str) -> Iterator[Site]:
     alive = live(modules, top)
     for module in modules:
         for site in module.sites:
-            if site.target in ("", "{") or site.target in alive[module.name]:
+            place = alive[site.child] if site.kind == "port" else alive[module.name]
+            if site.target in ("", "{") or site.target in place:
                 yield site

@@ -56,6 +56,24 @@ def ties(core: Params) -> list[Layer]:
     return layers
 
 
+def jumps(core: Params) -> list[Layer]:
+    """Many equal keys, then one whose score is larger by so much that the sums before it are shifted by any amount."""
+    rng, layers = np.random.default_rng(10), []
+    for first in range(0, 60, 4):
+        steps = np.repeat([0.0, first, first + 1.0], (40, 1, 2))
+        k = steps.reshape(1, 1, -1, 1)
+        codes = encode(np.ones((1, 1, 1, 1)), core.input), encode(k, core.input), stack(rng, (1, 1, 43, 3), core)
+        layers.append(Layer(*codes, scale=math.log(2.0)))
+    return layers
+
+
+def most_heads(core: Params) -> Layer:
+    """As many heads for one key as there can be."""
+    rng = np.random.default_rng(11)
+    tensors = (stack(rng, (1, heads, 1, 1), core) for heads in (4096, 1, 1))
+    return Layer(*tensors, scale=1.0, lse=False)
+
+
 def long(core: Params) -> list[Layer]:
     """More keys than the buffers hold, read once for every block; one query of many heads; many blocks of few keys."""
     rng, c = np.random.default_rng(5), core.config
@@ -170,7 +188,9 @@ def registers(core: Params, memory: MemoryTraits) -> Episode:
                         for line in (f"write {at} {pattern ^ strobe * 0x01010101} {strobe}", f"read {at}")
                     ]
     # Where there is nothing to write.
-    script.lines += [f"write {address} 4294967295 15" for address in (0x20, 0x24, 0x28, 0x40, 0x74, 0x200, 0x7FC, 0xFFC)]
+    script.lines += [
+        f"write {address} 4294967295 15" for address in (0x20, 0x24, 0x28, 0x40, 0x74, 0x200, 0x7FC, 0xFFC)
+    ]
     script.prepare(ring, 1)
     tail = 0
     for enabled, outer in ((0, 0), (0, 1), (1, 0), (1, 1), (2, 1), (3, 1)):
@@ -199,10 +219,11 @@ def episodes(name: str) -> list[Episode]:
         _layers("busy", core, _random(name, core, 7, 2), MEMORIES["busy"]),
     ]
     if name == "plain":
-        found += [plain_faults(few), registers(core, few), _layers("ties", core, ties(core), few)]
+        found += [plain_faults(few), registers(core, few), _layers("scores", core, ties(core) + jumps(core), few)]
         found += [_layers("long", core, long(core), MEMORIES["narrow"])]
+        found += [_layers("most heads", core, [most_heads(core)], MEMORIES["quick"])]
         found += [*mishaps(few)]
     else:
         found.append(score_faults(name, few) if core.has_bias else registers(core, few))
-    found.append(_layers("distant", core, _random(name, core, 7, 3), MEMORIES["distant"]))
+    found.append(_layers("distant", core, _random(name, core, 3, 3), MEMORIES["distant"]))
     return found

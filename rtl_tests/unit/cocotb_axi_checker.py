@@ -118,6 +118,8 @@ ILLEGAL: dict[str, tuple[str, list[Cycle]]] = {
     "AR number": ("ID", [ar(arid=1)]),
     "B number": ("ID", [aw() | w(), b(bid=1)]),
     "R number": ("ID", [ar(), r(rid=1)]),
+    "AW cache": ("KIND", [aw(awrest=1 << 7)]),
+    "AR qos": ("KIND", [ar(arrest=8)]),
     "forgiving the end does not forgive the rest": ("R_EARLY", [ar(0, 3, forgive_last=1), *[r(1, forgive_last=1)] * 2]),
 }
 

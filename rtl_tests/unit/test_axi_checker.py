@@ -8,7 +8,7 @@ from rtl_tests.unit.cocotb_axi_checker import ILLEGAL, READS, WRITES
 
 
 def test_rules(tmp_path: Path) -> None:
-    parameters = {"ADDRESS": 48, "BUS": 128, "READS": READS, "WRITES": WRITES}
+    parameters = {"ADDRESS": 48, "BUS": 128, "READS": READS, "WRITES": WRITES, "KIND": 0}
     run_verilog("axi_checker", "rtl_tests.unit.cocotb_axi_checker", tmp_path, parameters=parameters)
 
 

@@ -1,0 +1,182 @@
+"""Mutants of the integer model, `golden/bitexact`, against the everyday tests that compare it with exact attention."""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import copy
+import importlib.abc
+import importlib.util
+import os
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+from random import Random
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+import golden
+
+PACKAGE = "golden.bitexact"
+TESTS = {
+    "convert": ["test_convert"],
+    "exp2": ["test_bitexact_exp2"],
+    "normalise": ["test_normalise"],
+    "numerics": ["test_numerics"],
+    "attention": ["test_bitexact_attention", "test_scoremod_attention"],
+}
+"""Of each module the tests that are asked first; those of attention and of its accuracy come behind them."""
+
+LONG = "not many_keys and not whole_head"
+"""Tests that take longer than they tell."""
+SECONDS = 120
+
+BINARY: dict[type, type] = {ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Add, ast.FloorDiv: ast.Mult}
+BINARY |= {ast.LShift: ast.RShift, ast.RShift: ast.LShift, ast.BitAnd: ast.BitOr, ast.BitOr: ast.BitAnd}
+COMPARE: dict[type, type] = {ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt}
+COMPARE |= {ast.Eq: ast.NotEq, ast.NotEq: ast.Eq}
+
+
+@dataclass(frozen=True)
+class ModelMutant:
+    """One change of one module's source."""
+
+    number: int
+    module: str
+    line: int
+    kind: str
+    before: str
+    after: str
+    source: str
+
+
+def variants(node: ast.AST) -> Iterator[tuple[str, ast.AST]]:
+    """What may stand in a node's place."""
+    match node:
+        case ast.Constant(value=bool(value)):
+            yield "constant", ast.Constant(not value)
+        case ast.Constant(value=int(value)):
+            yield "constant", ast.Constant(value + 1)
+            yield "constant", ast.Constant(value - 1)
+        case ast.Constant(value=float(value)):
+            yield "constant", ast.Constant(value * 2 + 1)
+        case ast.BinOp(left=left, op=op, right=right) if type(op) in BINARY:
+            yield "operator", ast.BinOp(left, BINARY[type(op)](), right)
+            if isinstance(op, (ast.Sub, ast.FloorDiv, ast.LShift, ast.RShift)):
+                yield "swap", ast.BinOp(right, op, left)
+        case ast.Compare(left=left, ops=[op], comparators=[right]) if type(op) in COMPARE:
+            yield "operator", ast.Compare(left, [COMPARE[type(op)]()], [right])
+        case ast.UnaryOp(op=ast.Not() | ast.USub() | ast.Invert(), operand=operand):
+            yield "operator", operand
+        case ast.BoolOp(op=op, values=values):
+            yield "operator", ast.BoolOp(ast.And() if isinstance(op, ast.Or) else ast.Or(), values)
+        case ast.IfExp(test=test, body=body, orelse=orelse):
+            yield "swap", ast.IfExp(test, orelse, body)
+        case ast.If(test=test, body=body, orelse=orelse):
+            for stuck in (True, False):
+                yield "stuck", ast.If(ast.Constant(stuck), body, orelse)
+        case ast.Slice(lower=lower, upper=upper, step=step) if lower is not None:
+            yield "index", ast.Slice(ast.BinOp(lower, ast.Add(), ast.Constant(1)), upper, step)
+
+
+def _is_text(node: ast.AST) -> bool:
+    """Docstrings, annotations and messages say nothing that a test could miss."""
+    text = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+    return text or isinstance(node, (ast.Raise, ast.JoinedStr, ast.arg, ast.Import, ast.ImportFrom))
+
+
+def _places(node: ast.AST) -> Iterator[tuple[ast.AST, str, int | None]]:
+    """Every child that may be replaced: its parent, the field, the place in the field if that is a list."""
+    for name, value in ast.iter_fields(node):
+        if name in ("annotation", "returns", "decorator_list"):
+            continue
+        children = list(enumerate(value)) if isinstance(value, list) else [(None, value)]
+        for index, child in children:
+            if isinstance(child, ast.AST) and not _is_text(child):
+                yield node, name, index
+                yield from _places(child)
+
+
+def mutants_of(module: str) -> list[ModelMutant]:
+    """All mutants of a module of the package, numbered from 0."""
+    path = Path(golden.__file__).parent / "bitexact" / f"{module}.py"
+    tree = ast.parse(path.read_text())
+    found: list[ModelMutant] = []
+    for parent, name, index in list(_places(tree)):
+        whole: Any = getattr(parent, name)
+        node = whole if index is None else whole[index]
+        for kind, other in variants(node):
+            _put(parent, name, index, ast.copy_location(other, node))
+            source = ast.unparse(ast.fix_missing_locations(copy.deepcopy(tree)))
+            _put(parent, name, index, node)
+            line = getattr(node, "lineno", getattr(parent, "lineno", 0))
+            texts = [ast.unparse(n).splitlines()[0] for n in (node, other)]
+            found.append(ModelMutant(len(found), module, line, kind, *texts, source))
+    return found
+
+
+def _put(parent: ast.AST, name: str, index: int | None, node: ast.AST) -> None:
+    if index is None:
+        setattr(parent, name, node)
+    else:
+        getattr(parent, name)[index] = node
+
+
+def draw(count: int, seed: int) -> list[ModelMutant]:
+    """So many, the modules in turn, numbered from 1; the same for the same seed."""
+    rng = Random(f"{seed} model")
+    left = {module: mutants_of(module) for module in TESTS}
+    chosen: list[ModelMutant] = []
+    while len(chosen) < count and any(left.values()):
+        for module in [module for module in left if left[module]]:
+            if len(chosen) < count:
+                mutant = left[module].pop(rng.randrange(len(left[module])))
+                chosen.append(ModelMutant(len(chosen) + 1, *_rest(mutant)))
+    return chosen
+
+
+def _rest(mutant: ModelMutant) -> tuple[Any, ...]:
+    return mutant.module, mutant.line, mutant.kind, mutant.before, mutant.after, mutant.source
+
+
+class _Changed(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Gives the mutant's source in place of its module's."""
+
+    def __init__(self, mutant: ModelMutant) -> None:
+        self._name, self._source = f"{PACKAGE}.{mutant.module}", mutant.source
+
+    def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
+        return importlib.util.spec_from_loader(name, self) if name == self._name else None
+
+    def exec_module(self, module: ModuleType) -> None:
+        exec(compile(self._source, self._name, "exec"), module.__dict__)
+
+
+def is_killed(mutant: ModelMutant) -> bool:
+    """Whether a test fails, in a process of its own. A test that does not end is one that fails."""
+    child = os.fork()
+    if child == 0:
+        with contextlib.suppress(BaseException):
+            os._exit(_tested(mutant))
+        os._exit(1)
+    return os.waitpid(child, 0)[1] != 0
+
+
+def _tested(mutant: ModelMutant) -> int:
+    signal.alarm(SECONDS)
+    for name in [name for name in sys.modules if name.startswith("golden")]:
+        del sys.modules[name]
+    sys.meta_path.insert(0, _Changed(mutant))
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 1)
+    os.dup2(null, 2)
+    first = TESTS[mutant.module]
+    names = [*first, *(name for name in ("test_bitexact_attention", "test_accuracy") if name not in first)]
+    folder = Path(golden.__file__).parent / "tests"
+    files = [str(folder / f"{name}.py") for name in names]
+    return int(pytest.main(["-x", "-q", "-p", "no:cacheprovider", "-k", LONG, *files]))
