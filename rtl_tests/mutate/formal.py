@@ -1,7 +1,7 @@
 """Is a mutant the same machine? A proof by Yosys about the module that is changed, cut off from all others.
 
-What the module's instances give are free inputs, what they get are outputs. The states and inputs that can occur are
-not known here, so that a proof holds in any surroundings; a mutant that needs an impossible state to show is not proved.
+What the module's instances give are free inputs, what they get are outputs. Which states and inputs can occur is not
+known here, so that a proof holds in any surroundings; a mutant that only shows in impossible ones is not proved.
 """
 
 from __future__ import annotations

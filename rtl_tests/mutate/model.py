@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import ast
 import contextlib
-import copy
 import importlib.abc
 import importlib.util
 import os
 import signal
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from random import Random
@@ -44,15 +43,15 @@ COMPARE |= {ast.Eq: ast.NotEq, ast.NotEq: ast.Eq}
 
 @dataclass(frozen=True)
 class ModelMutant:
-    """One change of one module's source."""
+    """One change of one module's source, `which` of all that there could be."""
 
     number: int
     module: str
+    which: int
     line: int
     kind: str
     before: str
     after: str
-    source: str
 
 
 def variants(node: ast.AST) -> Iterator[tuple[str, ast.AST]]:
@@ -102,22 +101,38 @@ def _places(node: ast.AST) -> Iterator[tuple[ast.AST, str, int | None]]:
                 yield from _places(child)
 
 
-def mutants_of(module: str) -> list[ModelMutant]:
+def _source(module: str) -> str:
+    return (Path(golden.__file__).parent / "bitexact" / f"{module}.py").read_text()
+
+
+def mutants_of(module: str) -> Iterator[ModelMutant]:
     """All mutants of a module of the package, numbered from 0."""
-    path = Path(golden.__file__).parent / "bitexact" / f"{module}.py"
-    tree = ast.parse(path.read_text())
-    found: list[ModelMutant] = []
-    for parent, name, index in list(_places(tree)):
-        whole: Any = getattr(parent, name)
-        node = whole if index is None else whole[index]
+    number = 0
+    for parent, name, index in list(_places(ast.parse(_source(module)))):
+        node = _child(parent, name, index)
+        line = getattr(node, "lineno", getattr(parent, "lineno", 0))
         for kind, other in variants(node):
-            _put(parent, name, index, ast.copy_location(other, node))
-            source = ast.unparse(ast.fix_missing_locations(copy.deepcopy(tree)))
-            _put(parent, name, index, node)
-            line = getattr(node, "lineno", getattr(parent, "lineno", 0))
             texts = [ast.unparse(n).splitlines()[0] for n in (node, other)]
-            found.append(ModelMutant(len(found), module, line, kind, *texts, source))
-    return found
+            yield ModelMutant(number, module, number, line, kind, *texts)
+            number += 1
+
+
+def changed(mutant: ModelMutant) -> str:
+    """The module's source with the change in it."""
+    tree = ast.parse(_source(mutant.module))
+    number = 0
+    for parent, name, index in list(_places(tree)):
+        for _, other in variants(_child(parent, name, index)):
+            if number == mutant.which:
+                _put(parent, name, index, other)
+                return ast.unparse(tree)
+            number += 1
+    raise ValueError(f"golden/bitexact/{mutant.module}.py has no mutant {mutant.which}")
+
+
+def _child(parent: ast.AST, name: str, index: int | None) -> ast.AST:
+    whole: Any = getattr(parent, name)
+    return whole if index is None else whole[index]
 
 
 def _put(parent: ast.AST, name: str, index: int | None, node: ast.AST) -> None:
@@ -130,25 +145,21 @@ def _put(parent: ast.AST, name: str, index: int | None, node: ast.AST) -> None:
 def draw(count: int, seed: int) -> list[ModelMutant]:
     """So many, the modules in turn, numbered from 1; the same for the same seed."""
     rng = Random(f"{seed} model")
-    left = {module: mutants_of(module) for module in TESTS}
+    left = {module: list(mutants_of(module)) for module in TESTS}
     chosen: list[ModelMutant] = []
     while len(chosen) < count and any(left.values()):
         for module in [module for module in left if left[module]]:
             if len(chosen) < count:
                 mutant = left[module].pop(rng.randrange(len(left[module])))
-                chosen.append(ModelMutant(len(chosen) + 1, *_rest(mutant)))
+                chosen.append(replace(mutant, number=len(chosen) + 1))
     return chosen
-
-
-def _rest(mutant: ModelMutant) -> tuple[Any, ...]:
-    return mutant.module, mutant.line, mutant.kind, mutant.before, mutant.after, mutant.source
 
 
 class _Changed(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     """Gives the mutant's source in place of its module's."""
 
     def __init__(self, mutant: ModelMutant) -> None:
-        self._name, self._source = f"{PACKAGE}.{mutant.module}", mutant.source
+        self._name, self._source = f"{PACKAGE}.{mutant.module}", changed(mutant)
 
     def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
         return importlib.util.spec_from_loader(name, self) if name == self._name else None
