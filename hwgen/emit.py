@@ -22,7 +22,8 @@ YOUNG_OBJECTS = 500_000
 class PartLibrary:
     """Collects the modules of a design, children before parents, in the order in which they are met."""
 
-    def __init__(self) -> None:
+    def __init__(self, sources: bool = False) -> None:
+        self._sources = sources
         self._names: dict[tuple[Any, ...], str] = {}
         self._ports: dict[str, frozenset[str]] = {}
         self.modules: list[str] = []
@@ -49,7 +50,7 @@ class PartLibrary:
 
     def add(self, part: Part, name: str) -> None:
         """Elaborate a part into the list of modules."""
-        text = without_empty_wires(rtlil.convert(part, name=name, emit_src=False))
+        text = without_empty_wires(rtlil.convert(part, name=name, emit_src=self._sources))
         top = text[text.index(f"module \\{name}\n") :]
         top = top[: top.index("\nend\n")]
         self._ports[name] = frozenset(re.findall(r"wire .*(?:input|output) \d+ +\\(\S+)", top))
@@ -94,10 +95,10 @@ def collector_resting() -> Iterator[None]:
             gc.enable()
 
 
-def to_verilog(part: Part, name: str) -> str:
+def to_verilog(part: Part, name: str, sources: bool = False) -> str:
     """Verilog text of `part` as module `name`, followed by nothing that depends on the machine, the run or the
-    folder."""
-    library = PartLibrary()
+    folder; with `sources` each statement has an attribute that says where in Python it was written."""
+    library = PartLibrary(sources)
     token = current_library.set(library)
     try:
         with collector_resting():
@@ -107,5 +108,5 @@ def to_verilog(part: Part, name: str) -> str:
     # The yosys that Amaranth brings, whatever else is on PATH: the text must not depend on the machine.
     os.environ["AMARANTH_USE_YOSYS"] = "builtin"
     # One run of yosys for all modules: starting it costs more than most modules do.
-    text = verilog._convert_rtlil_text("\n".join(library.modules), strip_internal_attrs=True)
+    text = verilog._convert_rtlil_text("\n".join(library.modules), strip_internal_attrs=not sources)
     return "\n".join(line.rstrip() for line in text.splitlines()) + "\n"

@@ -27,7 +27,7 @@ def measure_bare(build: Build, jobs: Sequence[HeadJob]) -> tuple[int, float]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def link_loop(folder: Path, source: Path) -> Path:
+def link_loop(folder: Path, source: Path, *flags: str) -> Path:
     """The program of a C++ loop with the objects that a build left in its folder, compiled unless it is there."""
     program = folder / source.stem
     if not program.exists():
@@ -37,7 +37,7 @@ def link_loop(folder: Path, source: Path) -> Path:
         objects = [*sorted(folder.glob("verilated*.o")), folder / "Vtop__ALL.a"]
         compiler = "clang++" if shutil.which("clang++") else "g++"
         folders = (folder, include, include / "vltstd")
-        command: list[str | Path] = [compiler, "-Os", "-std=c++20", *(f"-I{path}" for path in folders)]
+        command: list[str | Path] = [compiler, "-Os", "-std=c++20", *flags, *(f"-I{path}" for path in folders)]
         # Moved to its place when complete: somebody else may be linking it too.
         with tempfile.TemporaryDirectory(prefix="link-", dir=folder) as work:
             made = Path(work) / program.name

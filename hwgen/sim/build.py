@@ -109,13 +109,15 @@ def build(params: Params, *, address_bits: int = 18, waves: bool = False, fast: 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How Verilog becomes a simulator: top module, Verilator's control file, parameters of the top, options."""
+    """How Verilog becomes a simulator: top module, Verilator's control file, parameters of the top, options of ours and
+    of Verilator's."""
 
     top: str
     control: str
     parameters: Mapping[str, int]
     waves: bool = False
     fast: bool = True
+    options: tuple[str, ...] = ()
 
 
 def cached_build(key: str, sources: Callable[[Path], list[Path]], recipe: Recipe) -> Path:
@@ -197,7 +199,7 @@ def _compile(folder: Path, sources: list[Path], recipe: Recipe) -> None:
     (folder / "control.vlt").write_text(recipe.control)
     runtime = _fetch_runtime(folder, recipe.waves)
     arguments = ["--no-public-flat-rw", "-Wno-fatal", "-Wno-lint", "-Wno-style", "--x-assign", "0", "--x-initial", "0"]
-    arguments += ["--no-timing", "-O3", "--output-split", "20000"]
+    arguments += ["--no-timing", "-O3", "--output-split", "20000", *recipe.options]
     with environment(" ".join(make_arguments(recipe.fast))), contextlib.redirect_stdout(io.StringIO()):
         try:
             get_runner("verilator").build(

@@ -165,12 +165,13 @@ def build_system(
     waves: bool = False,
     fast: bool | None = None,
     netlist: Sequence[Path] = (),
+    options: tuple[str, ...] = (),
 ) -> SystemBuild:
     """The simulator for an accelerator with 2^memory_bits bytes of memory, built unless it is in the cache.
 
     `fast`: compile for speed rather than for a short build; by default so unless the environment variable SHORT_BUILDS
     is set. `netlist`: files in which the accelerator is written down otherwise than the generator does, for instance
-    behind synthesis. Raises ConfigError, MissingTool or SimulationError.
+    behind synthesis. `options`: more of them for Verilator. Raises ConfigError, MissingTool or SimulationError.
     """
     from hwgen.accelerator import Accelerator
 
@@ -189,8 +190,8 @@ def build_system(
     parameters = {"ADDRESS": c.address_bits, "BUS": c.bus_bits, "OUTSTANDING": c.outstanding}
     parameters["WORDS"] = memory_bits - ceil_log2(params.bus_bytes)
     texts = [path.read_text() for path in netlist]
-    key = content_key(TOP, c.hash(), memory_bits, waves, make_arguments(fast), *texts)
-    recipe = Recipe(TOP, _control(params), parameters, waves, fast)
+    key = content_key(TOP, c.hash(), memory_bits, waves, make_arguments(fast), *options, *texts)
+    recipe = Recipe(TOP, _control(params), parameters, waves, fast, options)
     return SystemBuild(cached_build(key, sources, recipe), params, memory_bits)
 
 
