@@ -17,6 +17,7 @@ BLOCKING = re.compile(r"^( +)(.+?)( = )(.+);$")
 IF = re.compile(r"^( +if \()(.+)\)( begin|)$")
 PORT = re.compile(r"^    \.(\S+?) ?\((.+)\)(,?)$")
 INSTANCE = re.compile(r"^  (?!always|initial)(\w\S*|\\\S+ ) ?(?:\\\S+ |\w\S*) ?\($")
+CONSTANT_LABEL = re.compile(r"^( +)(\d+'h[0-9a-f]+):$")
 HEADER = re.compile(r"^module (\w+|\\\S+ ) ?\(")
 
 

@@ -56,15 +56,13 @@ def ties(core: Params) -> list[Layer]:
     return layers
 
 
-def jumps(core: Params) -> list[Layer]:
-    """Many equal keys, then one whose score is larger by so much that the sums before it are shifted by any amount."""
-    rng, layers = np.random.default_rng(10), []
-    for first in range(0, 60, 4):
-        steps = np.repeat([0.0, first, first + 1.0], (40, 1, 2))
-        k = steps.reshape(1, 1, -1, 1)
-        codes = encode(np.ones((1, 1, 1, 1)), core.input), encode(k, core.input), stack(rng, (1, 1, 43, 3), core)
-        layers.append(Layer(*codes, scale=math.log(2.0)))
-    return layers
+def jumps(core: Params) -> Layer:
+    """Many equal keys, one whose score is larger by the query's number, and smaller ones again: sums are shifted by
+    every amount that there is, and weights too."""
+    rng = np.random.default_rng(10)
+    q = np.arange(70.0).reshape(1, 1, -1, 1)
+    k = np.repeat([0.0, 1.0, 2.0, 0.0], (40, 1, 1, 2)).reshape(1, 1, -1, 1)
+    return Layer(encode(q, core.input), encode(k, core.input), stack(rng, (1, 1, 44, 3), core), scale=math.log(2.0))
 
 
 def most_heads(core: Params) -> Layer:
@@ -219,7 +217,7 @@ def episodes(name: str) -> list[Episode]:
         _layers("busy", core, _random(name, core, 7, 2), MEMORIES["busy"]),
     ]
     if name == "plain":
-        found += [plain_faults(few), registers(core, few), _layers("scores", core, ties(core) + jumps(core), few)]
+        found += [plain_faults(few), registers(core, few), _layers("scores", core, [*ties(core), jumps(core)], few)]
         found += [_layers("long", core, long(core), MEMORIES["narrow"])]
         found += [_layers("most heads", core, [most_heads(core)], MEMORIES["quick"])]
         found += [*mishaps(few)]

@@ -1,0 +1,94 @@
+"""The everyday episodes on simulators that count: lines of the description, bits that change, what happens."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from hwgen.accelerator import Accelerator
+from hwgen.sim.bare import link_loop
+from hwgen.sim.system import build_system
+from rtl_tests.coverage.functional import TOP, Item, host_items, host_seen, with_questions
+from rtl_tests.coverage.instrument import Place, marked, scan
+from rtl_tests.coverage.reader import Point, read
+from rtl_tests.harness.episodes import PROGRAM, Prepared, judge, last_counters, prepare, reported
+from rtl_tests.harness.runs import MEMORY_BITS
+from rtl_tests.system.episode_set import MACHINES, episodes
+
+FILE = "hwgen_accelerator.v"
+OPTIONS = ("--coverage-line", "--coverage-toggle")
+
+
+@dataclass
+class Reached:
+    """Of lines, of items and of bits of modules (ports, registers, wires with names) how many times they were reached;
+    the lines that are computed in every cycle are in `always`."""
+
+    lines: Counter[Place] = field(default_factory=Counter)
+    always: set[Place] = field(default_factory=set)
+    items: Counter[Item] = field(default_factory=Counter)
+    bits: dict[str, tuple[int, int]] = field(default_factory=dict)
+    """Of each module edges of bits that were seen, and all."""
+
+    @property
+    def missed(self) -> list[Place]:
+        return sorted(place for place, count in self.lines.items() if not count)
+
+
+def measure(folder: Path, machines: list[str] | None = None) -> Reached:
+    """What all episodes of the machines reach. Raises AssertionError if one of them does not end as it has to."""
+    reached = Reached()
+    for item in host_items():
+        reached.items[item] = 0
+    toggles: dict[tuple[str, int, str], int] = {}
+    for name in machines or MACHINES:
+        _measure_machine(name, folder / name, reached, toggles)
+    for (module, *_), count in toggles.items():
+        seen, total = reached.bits.get(module, (0, 0))
+        reached.bits[module] = seen + (count > 0), total + 1
+    return reached
+
+
+def _measure_machine(name: str, folder: Path, reached: Reached, toggles: dict[tuple[str, int, str], int]) -> None:
+    folder.mkdir(parents=True)
+    core = MACHINES[name]()
+    text, asked = with_questions(marked(Accelerator(core), TOP))
+    (folder / FILE).write_text(text)
+    build = build_system(core, memory_bits=MEMORY_BITS, fast=False, netlist=[folder / FILE], options=OPTIONS)
+    link_loop(build.folder, PROGRAM, "-DVM_COVERAGE=1")
+    runs = []
+    for number, episode in enumerate(episodes(name)):
+        runs.append(prepare(build, episode, folder / f"episode{number}"))
+        judge(build, runs[-1])
+        _note_host(runs[-1], reached)
+    points = read(*(run.folder / "coverage.dat" for run in runs))
+    _note_lines(text, asked, [point for point in points if point.file.endswith(FILE)], reached)
+    for point in points:
+        if point.kind == "toggle" and point.file.endswith(FILE) and "cover_" not in point.comment:
+            key = point.module, point.line, point.comment
+            toggles[key] = toggles.get(key, 0) + point.count
+
+
+def _note_host(run: Prepared, reached: Reached) -> None:
+    if any(line.startswith("200 ") for line in run.log):
+        faults = [code for code, _, _ in reported(run)]
+        reached.items.update(dict.fromkeys(host_seen(last_counters(run), faults), 1))
+
+
+def _note_lines(text: str, asked: dict[int, Item], points: list[Point], reached: Reached) -> None:
+    """A line counts as often as its branch, and once if it has none; so does a question."""
+    taken: Counter[int] = Counter()
+    for point in points:
+        if point.kind in ("line", "branch") and point.comment != "else":
+            for line in point.lines:
+                taken[line] = max(taken[line], point.count)
+        elif point.kind in ("line", "branch"):
+            for line in point.lines - {point.line}:
+                taken[line] = max(taken[line], point.count)
+    found = scan(text)
+    for line, place in found.markers.items():
+        reached.lines[place] += taken[line]
+    for line, item in asked.items():
+        reached.items[item] += taken[line]
+    reached.always |= found.others
