@@ -2,6 +2,9 @@
 
 PYTHON ?= python3
 JOBS ?= 2
+# Of `make mutate`: how many mutants of the Verilog, and which.
+N ?= 300
+SEED ?= 1
 
 VENV := .venv
 READY := $(VENV)/.ready
@@ -11,7 +14,7 @@ PIP := $(VENV)/bin/python -m pip --quiet --disable-pip-version-check install
 export XDG_CACHE_HOME ?= $(CURDIR)/.cache
 export MPLCONFIGDIR ?= $(XDG_CACHE_HOME)/matplotlib
 
-.PHONY: help setup test lint demo demo-minilm campaign model-campaign sweep-campaign area board-netlist board-test test-torch test-browser bench results clean distclean
+.PHONY: help setup test lint demo demo-minilm campaign model-campaign sweep-campaign area board-netlist board-test test-torch test-browser bench mutate coverage results clean distclean
 .DEFAULT_GOAL := help
 
 help: ## this table
@@ -57,6 +60,14 @@ model-campaign: setup ## 300 random problems: the model's counters against those
 
 sweep-campaign: setup ## 500 points of a sweep on a Dask cluster, killed and resumed
 	$(VENV)/bin/python -m rtl_tests.sweep_campaign
+
+mutate: setup ## change the emitted Verilog and the model in N places, one at a time: does a test notice? N=40 SEED=2
+	@mkdir -p build
+	$(VENV)/bin/python -m rtl_tests.mutate --number $(N) --seed $(SEED) --jobs $(JOBS) --json build/mutate.json
+
+coverage: setup ## lines, bits and events of the hardware, branches of the Python code: build/coverage/index.html
+	@mkdir -p build
+	$(VENV)/bin/python -m rtl_tests.coverage --jobs $(JOBS)
 
 area: setup ## area and clock of the machine's parts, for each family of devices: docs/results/area.{json,md}
 	$(VENV)/bin/python -m boards.report.area
