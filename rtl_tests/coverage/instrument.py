@@ -23,6 +23,9 @@ ROOT = Path(hwgen.__file__).parent.parent
 SOURCE = re.compile(r'src = "([^"]+):(\d+)"')
 MARKER = re.compile(r"^ +\\?cover_(\d+)(?:\$\d+)? +=.*1'h1;$")
 
+NAMELESS = re.compile(r"(?m)^  (?:wire|reg) (?:\[\d+:0\] )?(?:cover_\d+|\\[^ ]*[.$\[][^ ]*) ?(?: = [^;\n]*)?;$")
+"""Declarations of markers, of fields of structures, and of what has but a number."""
+
 Place = tuple[str, int]
 """A file, counted from the project's root, and a line in it."""
 
@@ -43,6 +46,12 @@ def marked(part: Part, name: str) -> str:
     with _markers(places):
         text = to_verilog(part, name, sources=True)
     return "".join(f"// {p[0]}:{p[1]}\n" if p else "// nowhere\n" for p in places) + text
+
+
+def with_few_bits(text: str) -> str:
+    """The text with toggle coverage of ports, registers and wires that have a name of their own: fields of structures
+    are bits of those, numbered wires nobody asks for. Lines stay where they are."""
+    return NAMELESS.sub(r"/*verilator coverage_off*/\g<0>/*verilator coverage_on*/", text)
 
 
 def scan(text: str) -> Marked:

@@ -10,7 +10,7 @@ from hwgen.accelerator import Accelerator
 from hwgen.sim.bare import link_loop
 from hwgen.sim.system import build_system
 from rtl_tests.coverage.functional import TOP, Item, host_items, host_seen, with_questions
-from rtl_tests.coverage.instrument import Place, marked, scan
+from rtl_tests.coverage.instrument import Place, marked, scan, with_few_bits
 from rtl_tests.coverage.reader import Point, read
 from rtl_tests.harness.episodes import PROGRAM, Prepared, judge, last_counters, prepare, reported
 from rtl_tests.harness.runs import MEMORY_BITS
@@ -53,7 +53,7 @@ def measure(folder: Path, machines: list[str] | None = None) -> Reached:
 def _measure_machine(name: str, folder: Path, reached: Reached, toggles: dict[tuple[str, int, str], int]) -> None:
     folder.mkdir(parents=True)
     core = MACHINES[name]()
-    text, asked = with_questions(marked(Accelerator(core), TOP))
+    text, asked = with_questions(with_few_bits(marked(Accelerator(core), TOP)))
     (folder / FILE).write_text(text)
     build = build_system(core, memory_bits=MEMORY_BITS, fast=False, netlist=[folder / FILE], options=OPTIONS)
     link_loop(build.folder, PROGRAM, "-DVM_COVERAGE=1")
@@ -65,7 +65,7 @@ def _measure_machine(name: str, folder: Path, reached: Reached, toggles: dict[tu
     points = read(*(run.folder / "coverage.dat" for run in runs))
     _note_lines(text, asked, [point for point in points if point.file.endswith(FILE)], reached)
     for point in points:
-        if point.kind == "toggle" and point.file.endswith(FILE) and "cover_" not in point.comment:
+        if point.kind == "toggle" and point.file.endswith(FILE):
             key = point.module, point.line, point.comment
             toggles[key] = toggles.get(key, 0) + point.count
 
