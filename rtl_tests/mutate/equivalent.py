@@ -22,9 +22,23 @@ class Rule(NamedTuple):
     why: str
 
 
-RULES: list[Rule] = []
+RULES = [
+    Rule(
+        "core",
+        r"\.visit\(tag\[0\]\)",
+        r"\.visit\(tag\[1\]\)",
+        "asked is whether there was a visit since `busy` rose, and the first visit of all is the first of its query",
+    ),
+]
 
-MODEL_RULES: list[Rule] = []
+MODEL_RULES = [
+    Rule(
+        "core",
+        r"\.visit\(tag\[0\]\)",
+        r"\.visit\(tag\[1\]\)",
+        "asked is whether there was a visit since `busy` rose, and the first visit of all is the first of its query",
+    ),
+]
 
 
 def reason(mutant: Mutant) -> str:

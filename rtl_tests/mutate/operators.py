@@ -50,7 +50,9 @@ def changes(site: Site, module: Module) -> Iterator[Change]:
 
 
 def _joined(words: list[str]) -> str:
-    return " ".join(words)
+    return re.sub(
+        r" \[ (\d+)(?: (:) (\d+))? \]", lambda found: f"[{''.join(filter(None, found.groups()))}]", " ".join(words)
+    )
 
 
 def _replaced(words: list[str], at: int, count: int, *new: str) -> str:
@@ -75,13 +77,19 @@ def _indices(words: list[str], widths: Mapping[str, int]) -> Iterator[Change]:
         end = words.index("]", i)
         inside = words[i + 2 : end]
         numbers = [int(text) for text in inside if text.isdigit()]
-        if len(inside) != 2 * len(numbers) - 1:
+        if len(inside) != 2 * len(numbers) - 1 or _copies(words, i, end) > 2:
             continue
         for step in (1, -1):
             moved = [n + step for n in numbers]
             if min(moved) >= 0 and max(moved) < width:
                 new = [text for n in moved for text in (":", str(n))][1:]
                 yield Change("index", _replaced(words, i + 2, len(inside), *new))
+
+
+def _copies(words: list[str], first: int, last: int) -> int:
+    """How often these words stand there: a sign that is repeated to extend a number is worth no change of one copy."""
+    part = words[first : last + 1]
+    return sum(words[i : i + len(part)] == part for i in range(len(words)))
 
 
 def _stuck(site: Site) -> Iterator[Change]:

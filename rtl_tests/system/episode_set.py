@@ -48,9 +48,17 @@ def ties(core: Params) -> list[Layer]:
     rng = np.random.default_rng(4)
     unit = math.log(2.0)  # so that a score is the product of its q and k in units of base 2
     layers = []
-    for power, first, step in ((-15, -128, 1), (-16, -200, 3), (0, -2100, 64), (0, 2048 - 40, 1), (3, -16, 1)):
+    # With odd numbers on both sides every product is a tie, and rows of any size need every shift.
+    for power, first, step in (
+        (-15, -255, 8),
+        (-15, 1, 2),
+        (-16, -200, 3),
+        (0, -2100, 64),
+        (0, 2048 - 40, 1),
+        (3, -16, 1),
+    ):
         k = np.arange(first, first + 64 * step, step, dtype=np.float64).reshape(1, 1, 64, 1)
-        q = np.array([1.0, -1.0, 0.5, 3.0, 0.0]).reshape(1, 1, 5, 1)
+        q = np.array([1.0, -1.0, 0.5, 3.0, 0.0, 7.0, -15.0, 31.0, -61.0, 127.0, 255.0]).reshape(1, 1, 11, 1)
         codes = encode(q, core.input), encode(k, core.input), stack(rng, (1, 1, 64, 3), core)
         layers.append(Layer(*codes, scale=2.0**power * unit))
     return layers

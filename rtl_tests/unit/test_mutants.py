@@ -49,7 +49,7 @@ def test_every_mutant_is_another_text() -> None:
     mutants = choose(pool(text, "walker", {}), 10_000, Random(2))
     assert Counter(m.change.kind for m in mutants).keys() == set(CLASSES)
     texts = [mutated(text, m) for m in mutants]
-    assert len({*texts, text}) == len(mutants) + 1 > 300
+    assert len({*texts, text}) == len(mutants) + 1 > 200
     for m, other in zip(mutants, texts, strict=True):
         changed = [
             i for i, pair in enumerate(zip(text.splitlines(), other.splitlines(), strict=True)) if len({*pair}) == 2
