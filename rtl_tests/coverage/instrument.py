@@ -59,6 +59,9 @@ def scan(text: str) -> Marked:
     lines = text.splitlines()
     found = Marked()
     for number, line in enumerate(lines, 1):
+        # Amaranth's own assignment to a register in reset names the line that declares it.
+        if lines[number - 3].strip() == "if (rst) begin":
+            continue
         if marker := MARKER.match(line):
             path, _, at = lines[int(marker[1])].removeprefix("// ").partition(":")
             if at:
