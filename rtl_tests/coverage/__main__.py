@@ -7,6 +7,7 @@ python -m rtl_tests.coverage --machines plain    one machine (limits do not hold
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import shutil
 import subprocess
@@ -91,7 +92,7 @@ def measure_python(folder: Path, jobs: int) -> tuple[str, Row]:
     """Branches of golden and hwgen while their tests run: coverage's report, and the row of the table."""
     folder.mkdir(parents=True, exist_ok=True)
     rc = f"--rcfile={HERE / 'coveragerc'}"
-    environment = os.environ | {"HWGEN_COVERAGE": str(folder / "python")}
+    environment = os.environ | {"HWGEN_COVERAGE": str(folder / "data")}
 
     def coverage(*words: str) -> str:
         command = [sys.executable, "-m", "coverage", *words]
@@ -103,10 +104,8 @@ def measure_python(folder: Path, jobs: int) -> tuple[str, Row]:
     tests = ["-m", "pytest", "-q", "-n", str(jobs), "-p", "no:cacheprovider", f"--basetemp={folder / 'pytest'}", *TESTS]
     coverage("run", rc, *tests)
     coverage("combine", rc)
-    coverage("json", rc, "-o", str(folder / "python.json"))
-    import json
-
-    totals = json.loads((folder / "python.json").read_text())["totals"]
+    coverage("json", rc, "-o", str(folder / "totals.json"))
+    totals = json.loads((folder / "totals.json").read_text())["totals"]
     row = Row("branches of Python", totals["covered_branches"], totals["num_branches"], LEAST_BRANCHES)
     return coverage("report", rc), row
 

@@ -109,7 +109,7 @@ def score(verdicts: Sequence[Verdict]) -> float:
     """Killed mutants of those that are no equivalents."""
     killed = sum(v.fate == "killed" for v in verdicts)
     survivors = sum(v.fate == "survivor" for v in verdicts)
-    return killed / max(1, killed + survivors)
+    return killed / (killed + survivors) if killed + survivors else 1.0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
