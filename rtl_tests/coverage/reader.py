@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,27 +20,37 @@ class Point(NamedTuple):
     count: int
 
 
-def read(*paths: Path) -> list[Point]:
-    """All points of some runs of one simulator, those of all instances of a module added up."""
-    counts: Counter[tuple[str, str, str, int, str, str]] = Counter()
-    for path in paths:
-        for fields, count in _entries(path):
-            kind, _, module = fields["page"].partition("/")
-            name = fields.get("o", ""), fields.get("S", "")
-            counts[kind.removeprefix("v_"), module, fields["f"], int(fields["l"]), *name] += count
+def counts(path: Path) -> Counter[str]:
+    """How often each point of a run was reached, under its name in the file. Counters of several runs of one simulator
+    can be added up with `update`, which keeps zeros; taking names apart is left for the total."""
+    found: Counter[str] = Counter()
+    with path.open(errors="replace") as lines:
+        # `C 'name' count` is a line of the file; all others are comments.
+        for line in lines:
+            if line.startswith("C '"):
+                text, _, count = line[3:].rpartition("' ")
+                found[text] += int(count)
+    return found
+
+
+def points(found: Counter[str]) -> list[Point]:
+    """The points, those of all instances of a module added up."""
+    totals: Counter[tuple[str, str, str, int, str, str]] = Counter()
+    for text, count in found.items():
+        fields = _fields(text)
+        kind, _, module = fields["page"].partition("/")
+        name = fields.get("o", ""), fields.get("S", "")
+        totals[kind.removeprefix("v_"), module, fields["f"], int(fields["l"]), *name] += count
     return [
         Point(kind, module, file, line, _lines(lines) | {line}, comment, count)
-        for (kind, module, file, line, comment, lines), count in counts.items()
+        for (kind, module, file, line, comment, lines), count in totals.items()
     ]
 
 
-def _entries(path: Path) -> Iterator[tuple[dict[str, str], int]]:
-    """`C '\x01name\x02value...' count` is a line of the file; all others are comments."""
-    for line in path.read_text(errors="replace").splitlines():
-        if line.startswith("C '"):
-            text, _, count = line[3:].rpartition("' ")
-            parts = (part.partition("\x02") for part in text.split("\x01") if part)
-            yield {name: value for name, _, value in parts}, int(count)
+def _fields(text: str) -> dict[str, str]:
+    """A name is `\\x01key\\x02value...`."""
+    parts = (part.partition("\x02") for part in text.split("\x01") if part)
+    return {key: value for key, _, value in parts}
 
 
 def _lines(text: str) -> frozenset[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +12,7 @@ from hwgen.sim.bare import link_loop
 from hwgen.sim.system import build_system
 from rtl_tests.coverage.functional import TOP, Item, host_items, host_seen, with_questions
 from rtl_tests.coverage.instrument import Place, marked, scan, with_few_bits
-from rtl_tests.coverage.reader import Point, read
+from rtl_tests.coverage.reader import Point, counts, points
 from rtl_tests.harness.episodes import PROGRAM, Prepared, judge, last_counters, prepare, reported
 from rtl_tests.harness.runs import MEMORY_BITS
 from rtl_tests.system.episode_set import MACHINES, episodes
@@ -57,15 +58,17 @@ def _measure_machine(name: str, folder: Path, reached: Reached, toggles: dict[tu
     (folder / FILE).write_text(text)
     build = build_system(core, memory_bits=MEMORY_BITS, fast=False, netlist=[folder / FILE], options=OPTIONS)
     link_loop(build.folder, PROGRAM, "-DVM_COVERAGE=1")
-    runs = []
+    found: Counter[str] = Counter()
     for number, episode in enumerate(episodes(name)):
-        runs.append(prepare(build, episode, folder / f"episode{number}"))
-        judge(build, runs[-1])
-        _note_host(runs[-1], reached)
-    points = read(*(run.folder / "coverage.dat" for run in runs))
-    _note_lines(text, asked, [point for point in points if point.file.endswith(FILE)], reached)
-    for point in points:
-        if point.kind == "toggle" and point.file.endswith(FILE):
+        run = prepare(build, episode, folder / f"episode{number}")
+        judge(build, run)
+        _note_host(run, reached)
+        found.update(counts(run.folder / "coverage.dat"))  # unlike a sum it keeps zeros
+        shutil.rmtree(run.folder)
+    seen = [point for point in points(found) if point.file.endswith(FILE)]
+    _note_lines(text, asked, seen, reached)
+    for point in seen:
+        if point.kind == "toggle":
             key = point.module, point.line, point.comment
             toggles[key] = toggles.get(key, 0) + point.count
 
@@ -76,10 +79,10 @@ def _note_host(run: Prepared, reached: Reached) -> None:
         reached.items.update(dict.fromkeys(host_seen(last_counters(run), faults), 1))
 
 
-def _note_lines(text: str, asked: dict[int, Item], points: list[Point], reached: Reached) -> None:
+def _note_lines(text: str, asked: dict[int, Item], seen: list[Point], reached: Reached) -> None:
     """A line counts as often as its branch, and once if it has none; so does a question."""
     taken: Counter[int] = Counter()
-    for point in points:
+    for point in seen:
         if point.kind in ("line", "branch") and point.comment != "else":
             for line in point.lines:
                 taken[line] = max(taken[line], point.count)

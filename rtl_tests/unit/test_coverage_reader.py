@@ -10,7 +10,7 @@ from hwgen.memory.row_walker import RowWalker
 from hwgen.tests.bench import tiny
 from rtl_tests.coverage.functional import with_questions
 from rtl_tests.coverage.instrument import ROOT, marked, scan
-from rtl_tests.coverage.reader import read
+from rtl_tests.coverage.reader import counts, points
 
 
 def entry(count: int, **fields: object) -> str:
@@ -24,10 +24,12 @@ def test_points_of_instances_are_added_up(tmp_path: Path) -> None:
     head = "# SystemC::Coverage-3\n"
     first.write_text(head + entry(3, **branch, h="top.a") + entry(4, **branch, h="top.b") + entry(0, **bit, h="top.a"))
     then.write_text(head + entry(5, **branch, h="top.a"))
-    points = {point.kind: point for point in read(first, then)}
-    assert points["branch"].count == 12 and points["branch"].lines == {7, 8, 9, 12}
-    assert (points["branch"].module, points["branch"].comment) == ("part", "if")
-    assert (points["toggle"].count, points["toggle"].comment) == (0, "x[0]:0->1")
+    total = counts(first)
+    total.update(counts(then))
+    found = {point.kind: point for point in points(total)}
+    assert found["branch"].count == 12 and found["branch"].lines == {7, 8, 9, 12}
+    assert (found["branch"].module, found["branch"].comment) == ("part", "if")
+    assert (found["toggle"].count, found["toggle"].comment) == (0, "x[0]:0->1")
 
 
 def test_markers_lead_to_assignments_under_a_condition() -> None:
