@@ -80,18 +80,19 @@ def _note_host(run: Prepared, reached: Reached) -> None:
 
 
 def _note_lines(text: str, asked: dict[int, Item], seen: list[Point], reached: Reached) -> None:
-    """A line counts as often as its branch, and once if it has none; so does a question."""
+    """A marker counts as often as the block it stands in, a question as often as the answer was yes."""
     taken: Counter[int] = Counter()
+    answers: Counter[int] = Counter()
     for point in seen:
-        if point.kind in ("line", "branch") and point.comment != "else":
-            for line in point.lines:
+        if point.kind in ("line", "branch"):
+            # The line of a condition belongs to both its branches.
+            for line in point.lines - ({point.line} if point.comment == "else" else set()):
                 taken[line] = max(taken[line], point.count)
-        elif point.kind in ("line", "branch"):
-            for line in point.lines - {point.line}:
-                taken[line] = max(taken[line], point.count)
+            if (point.kind, point.comment) == ("branch", "if"):
+                answers[point.line] += point.count
     found = scan(text)
     for line, place in found.markers.items():
         reached.lines[place] += taken[line]
     for line, item in asked.items():
-        reached.items[item] += taken[line]
+        reached.items[item] += answers[line]
     reached.always |= found.others

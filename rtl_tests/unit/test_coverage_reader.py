@@ -10,7 +10,8 @@ from hwgen.memory.row_walker import RowWalker
 from hwgen.tests.bench import tiny
 from rtl_tests.coverage.functional import with_questions
 from rtl_tests.coverage.instrument import ROOT, marked, scan
-from rtl_tests.coverage.reader import counts, points
+from rtl_tests.coverage.reader import Point, counts, points
+from rtl_tests.coverage.rtl import Reached, _note_lines
 
 
 def entry(count: int, **fields: object) -> str:
@@ -56,3 +57,17 @@ def test_questions_ask_for_all_states_and_steps() -> None:
     assert any(" to " in name for name in names) and any(" to " not in name for name in names)
     for number, item in items.items():
         assert "fsm_state ==" in lines[number - 1] and item.group == "states"
+
+
+def test_a_question_is_answered_by_its_branch_alone() -> None:
+    """That the block around it runs in every cycle is no answer."""
+    text, asked = with_questions(to_verilog(RowWalker(tiny()), "row_walker"))
+    yes, no = sorted(asked)[:2]
+    seen = []
+    for line, count in ((yes, 3), (no, 0)):
+        seen.append(Point("line", "row_walker", "a.v", line, frozenset({line}), "block", 100))
+        seen.append(Point("branch", "row_walker", "a.v", line, frozenset({line}), "if", count))
+        seen.append(Point("branch", "row_walker", "a.v", line, frozenset({line}), "else", 100 - count))
+    reached = Reached()
+    _note_lines(text, asked, seen, reached)
+    assert (reached.items[asked[yes]], reached.items[asked[no]]) == (3, 0)
