@@ -8,6 +8,7 @@
 //   +lite_stall=N    the host pauses in N of 256 cycles, address before data or data before address
 //   +quiet=N         cycles without a move on the memory port after which the run is given up
 //   +trace           write activity.txt: cycle, cause, value_busy, active at every change; and events.txt, see below
+//   +writes          write writes.txt: of every word written its address and its strobes, in hexadecimal
 
 module system #(
     parameter ADDRESS = 64, parameter BUS = 128,
@@ -238,6 +239,31 @@ module system #(
             if (query_loaded) $fdisplay(events, "loaded %0d", cycle);
             if (accelerator.core.run_state.issued) $fdisplay(events, "issued %0d", cycle);
             if (finish) $fflush(events);
+        end
+
+    // Words belong to addresses in order; an address may come in the cycle of its first word, never later.
+    integer writes;
+    initial begin
+        writes = 0;
+        if ($test$plusargs("writes")) writes = $fopen({dir, "/writes.txt"}, "w");
+    end
+    reg [63:0] write_first [0:255];
+    reg [7:0] write_in, write_out, write_beat;
+    wire [63:0] write_address = write_in == write_out ? 64'(m_awaddr) : write_first[write_out];
+    always @(posedge clk)
+        if (reset) begin
+            write_in <= 0; write_out <= 0; write_beat <= 0;
+        end else begin
+            if (m_awvalid && m_awready) begin
+                write_first[write_in] <= 64'(m_awaddr);
+                write_in <= write_in + 1;
+            end
+            if (m_wvalid && m_wready) begin
+                write_beat <= m_wlast ? 0 : write_beat + 1;
+                if (m_wlast) write_out <= write_out + 1;
+                if (writes != 0) $fdisplay(writes, "%h %h", write_address + 64'(write_beat) * (BUS / 8), m_wstrb);
+            end
+            if (writes != 0 && finish) $fflush(writes);
         end
 
     wire query_loaded = accelerator.core.query_loader.block__valid && accelerator.core.query_loader.block__ready;

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
@@ -13,7 +13,7 @@ from golden import bitexact
 from golden.formats import CodeArray, encode
 from hwgen.params import Params
 from hwgen.scoremod import BiasTensor, Parameter, Table, Traced, library, trace
-from hwgen.scoremod.block_list import encode_list, machine_list
+from hwgen.scoremod.block_list import Pages, encode_list, machine_list
 from rtl_tests.harness.configurations import ACCELERATORS, BASE
 from rtl_tests.harness.layers import Layer, Score, layer
 from rtl_tests.harness.score_mods import MODS, combined
@@ -141,19 +141,28 @@ def bias_tensor(rng: np.random.Generator, base: Layer, core: Params) -> CodeArra
 def score_layer(rng: np.random.Generator, name: str, largest: int = 20, **known: int) -> Layer:
     """A random layer for a machine, with random arguments and, where it reads them, a bias and a list."""
     core = machine(name)
-    base = layer(rng, core, largest)
+    changed = scored(rng, name, layer(rng, core, largest), **known)
+    return listed(rng, changed) if core.config.block_list and rng.random() >= 0.2 else changed
+
+
+def scored(rng: np.random.Generator, name: str, base: Layer, **known: int) -> Layer:
+    """A layer with random arguments for a machine's program and, if it reads one, a bias."""
+    core = machine(name)
     bias = bias_tensor(rng, base, core) if core.has_bias else None
-    score = Score(params=core, arguments=arguments(rng, name, **known), bias=bias)
-    changed = replace(base, score=score)
-    if not core.config.block_list or rng.random() < 0.2:
-        return changed
+    return replace(base, score=Score(params=core, arguments=arguments(rng, name, **known), bias=bias))
+
+
+def listed(rng: np.random.Generator, base: Layer, pages: Sequence[Pages] | None = None) -> Layer:
+    """A layer with a list that shows all its program does, and some of what that hides."""
+    assert base.score is not None
+    core = base.score.params
     seen = np.zeros((*base.q.shape[:3], base.k.shape[2]), dtype=bool)
-    for at, (q, k, job) in zip(np.ndindex(seen.shape[:2]), changed.heads(), strict=True):
+    for at, (q, k, job) in zip(np.ndindex(seen.shape[:2]), base.heads(), strict=True):
         mask = bitexact.seen_pairs(q, k, job, core.numerics)
         seen[at][:, : mask.shape[1]] = mask
     # What the program hides may be shown: it is hidden then.
     seen |= rng.random(seen.shape) < rng.choice([0.0, 0.02, 0.5])
     group = base.q.shape[1] // base.k.shape[1]
     lengths = np.broadcast_to(base.k.shape[2] if base.lengths is None else base.lengths, base.q.shape[:1])
-    listed = encode_list(machine_list(seen, core, group, None, lengths))
-    return replace(base, score=replace(score, segments=listed))
+    segments = encode_list(machine_list(seen, core, group, pages, lengths))
+    return replace(base, score=replace(base.score, segments=segments))
