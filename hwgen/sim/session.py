@@ -1,6 +1,6 @@
 """The simulated accelerator behind its memory, driven step by step: a host without a simulator interface around it.
 
-`hwgen.sim.system` runs whole queues through cocotb, with waves and traces; a session starts in milliseconds, and whoever
+`hwgen.sim.system` runs whole queues through cocotb, with waves and traces; a session starts in milliseconds, and who
 holds it decides at every step what comes next.
 """
 
@@ -77,7 +77,8 @@ class Session:
         """One transfer on the AXI4-Lite port: what came back, and the response."""
         answer, response = self._step(f"w {address:x} {data:x} {strobe:x}" if write else f"r {address:x}")
         if response == NO_ANSWER:
-            raise SimulationError(f"no answer to a {'write to' if write else 'read of'} register address {address:#05x}")
+            what = "write to" if write else "read of"
+            raise SimulationError(f"no answer to a {what} register address {address:#05x}")
         return answer, response
 
     def read(self, name: str) -> int:

@@ -1,1 +1,1 @@
-"""Random cases on simulated accelerators: whatever is asked, every bit is right; whatever goes wrong, the next job is."""
+"""Random cases on simulated accelerators: what is asked is right in every bit; whatever goes wrong, the next job is."""

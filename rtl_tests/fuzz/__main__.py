@@ -1,11 +1,11 @@
-"""Random cases on simulated accelerators: nasty values, any shape and layout, slow memories, and everything going wrong.
+"""Random cases on simulated accelerators: nasty values, any shape and layout, slow memories, all that can go wrong.
 
     python -m rtl_tests.fuzz -n 500 --jobs 2        # goes on where it was stopped; --again starts anew
     python -m rtl_tests.fuzz --case 1:123           # one case, by seed and index
     python -m rtl_tests.fuzz --file case.json       # one that was made small
 
-A case is its seed and index and nothing else. What was done is kept under a key of the sources: a change of the generator
-starts a campaign anew. docs/fuzz.md says what is varied and what is demanded.
+A case is its seed and index and nothing else. What was done is kept under a key of the sources: a change of the
+generator starts a campaign anew. docs/fuzz.md says what is varied and what is demanded.
 """
 
 from __future__ import annotations

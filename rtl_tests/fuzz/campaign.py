@@ -20,6 +20,9 @@ from rtl_tests.fuzz.report import command, tables
 from rtl_tests.fuzz.run import Outcome, run_case
 from rtl_tests.fuzz.shrink import shrink
 
+Runner = Callable[[int, Iterable[int], int], Iterator["Line"]]
+"""Runs the cases of a seed with some indices, so many at a time."""
+
 AHEAD = 4
 """Cases handed out to each process before the first of them is back."""
 
@@ -59,8 +62,9 @@ def kept(file: Path, key: str) -> dict[int, Line]:
 
 
 def keep(file: Path, key: str, line: Line) -> None:
+    """Add a line, which begins a new one whatever the file ends with."""
     with file.open("a") as log:
-        log.write(json.dumps({"key": key, **vars(line), "facts": dict(line.facts)}) + "\n")
+        log.write("\n" + json.dumps({"key": key, **vars(line), "facts": dict(line.facts)}))
 
 
 def attempt(seed: int, index: int) -> Line:
@@ -103,7 +107,7 @@ def campaign(
     seed: int = 1,
     jobs: int = 1,
     again: bool = False,
-    runner: Callable[[int, Iterable[int], int], Iterator[Line]] = parallel,
+    runner: Runner = parallel,
 ) -> int:
     """Run what is missing of cases 0 .. count - 1, shrink the first that fails, print the tables; the exit status."""
     file, key = folder / f"{seed}.jsonl", sources_key(seed)
@@ -133,7 +137,8 @@ def campaign(
 def minimised(case: Case, folder: Path) -> str:
     """Shrink a case that fails, keep what is left of it, and say how to run either."""
     print(f"making {case.name} small ...", file=sys.stderr)
-    small = shrink(case, lambda candidate: guarded(candidate).failure is not None)
+    kind = guarded(case).kind
+    small = shrink(case, lambda candidate: guarded(candidate).kind == kind)
     file = folder / f"{case.name.replace(':', '-')}.json"
     file.write_text(small.to_json() + "\n")
     outcome = guarded(small)

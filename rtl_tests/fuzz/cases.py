@@ -1,4 +1,4 @@
-"""What a case is, and the case of a seed and an index. A case is plain data: as JSON it goes anywhere and comes back."""
+"""What a case is, and the case of a seed and an index. A case is plain data that goes anywhere as JSON."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def case_of(seed: int, index: int) -> Case:
     rng = np.random.default_rng([seed, index])
     machine = _one(rng, machines.MACHINES)
     kind = _one(rng, MISHAPS) if rng.random() < 0.7 else "none"
-    jobs = tuple(_job(rng, machine) for _ in range(int(rng.integers(1, 5))))
+    jobs = tuple(_job(rng, machine) for _ in range(_one(rng, (1, 2, 2, 3))))
     memory = _memory(rng)
     portion = int(rng.integers(1, len(jobs) + 1))
     name = f"{seed}:{index}"
@@ -167,7 +167,7 @@ def _memory(rng: np.random.Generator) -> Memory:
         return _one(rng, (0, 0, 20, 90, 160))
 
     return Memory(
-        latency=_one(rng, (0, 3, 20, 100, 300)),
+        latency=_one(rng, (0, 3, 20, 60, 150)),
         bandwidth=_one(rng, (256, 256, 100, 60)),
         stalls=tuple(stall() for _ in range(5)) if rng.random() < 0.6 else (0,) * 5,
         lite_stall=stall(),

@@ -27,7 +27,7 @@ FAR_BYTES = 16_000
 
 @dataclass(frozen=True)
 class Problem:
-    """A job on a machine: `layer` is what is meant, `stored` what lies in memory, which differs if keys are in pages."""
+    """A job on a machine: `layer` is what is meant, `stored` what lies in memory: another, if keys are in pages."""
 
     machine: str
     layer: Layer

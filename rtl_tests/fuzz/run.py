@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -55,6 +56,11 @@ class Outcome:
     failure: str | None
     facts: Counter[str] = field(default_factory=Counter)
     cycles: int = 0
+
+    @property
+    def kind(self) -> str | None:
+        """The beginning of what was wrong, without numbers: cases that fail in another way are another matter."""
+        return self.failure and re.sub(r"\b(0x)?[0-9a-f]*\d[0-9a-f]*\b", "#", self.failure)[:16]
 
 
 def run_case(case: Case, build: SystemBuild | None = None, alter: Callable[[Scene], None] | None = None) -> Outcome:
@@ -227,7 +233,8 @@ class Run:
     def mutant_report(self, index: int, mutant: Entry, faults: list[FaultReport], aborted: bool) -> None:
         """What is refused is refused for the documented reason; what is known to be fine is done."""
         self.seen[f"descriptor: {mutant.kind}"] += 1
-        self.seen["mutant: aborted" if aborted else "mutant: accepted" if not mutant.finding else "mutant: refused"] += 1
+        fate = "aborted" if aborted else "accepted" if mutant.finding is None else "refused"
+        self.seen[f"mutant: {fate}"] += 1
         if len(faults) > 1:
             raise SimulationError(f"descriptor {index} ({mutant.kind}) was reported more than once: {faults}")
         if mutant.finding is not None:

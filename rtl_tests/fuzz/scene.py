@@ -164,8 +164,10 @@ class Scene:
         if field("segments", 4):
             place = field("segments_address", 8)
             found["list"] = (place, place + SEGMENT_BYTES * field("segments", 4))
-        bias = field("bias_address", 8)
-        found |= {"bias": (p.address, p.end) for p, _ in self.image._tensors if self.params.has_bias and p.address == bias}
+        places = [(piece.address, piece.end) for piece, _ in self.image._tensors]
+        for first, end in places if self.params.has_bias else ():
+            if first == field("bias_address", 8):
+                found["bias"] = first, end
         return found
 
     def _foresee(self) -> None:

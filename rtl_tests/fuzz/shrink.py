@@ -18,8 +18,10 @@ NUMBERS = ("batches", "kv_heads", "group", "queries", "keys", "head_e", "head_f"
 
 
 def shrink(case: Case, fails: Callable[[Case], bool], budget: int = BUDGET) -> Case:
-    """The smallest case found that still fails; `fails` is asked at most `budget` times. Greedy: whatever is simpler and
-    fails is gone on with, until nothing simpler fails."""
+    """The smallest case found that still fails; `fails` is asked at most `budget` times.
+
+    Greedy: the first that is simpler and fails is gone on with, until nothing simpler fails.
+    """
     left = budget
     progress = True
     while progress:

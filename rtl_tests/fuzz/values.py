@@ -1,6 +1,6 @@
 """What tensors hold: each recipe is a way in which numbers can be nasty to an online softmax.
 
-A recipe gives values q (B, Hq, L, E), k (B, Hkv, S, E), v (B, Hkv, S, F) in units of one; `tensors` makes codes of them.
+A recipe gives q (B, Hq, L, E), k (B, Hkv, S, E), v (B, Hkv, S, F) as values or as codes; `tensors` makes codes of them.
 """
 
 from __future__ import annotations
