@@ -250,7 +250,8 @@ or too long (the first segment that nobody needs).
 What is not looked at, and left to the host: keys behind a batch's key length; slots without queries in a job's last
 block; that every slot is `last` once, in the last of the segments in which it is live; the order of segments in a
 block, in which keys must rise; rows outside of K and V, which are read wherever they lie. A slot that is never `last`
-keeps the machine waiting until the host aborts.
+keeps the machine waiting until the host aborts. Where a slot has no queries or was `last` before, `last` does nothing;
+whatever a list holds, the next descriptor's results are right.
 """
 
 

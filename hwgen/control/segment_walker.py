@@ -52,7 +52,8 @@ class SegmentWalker(Part):
         self._slot = Signal(p.slot_bits)
         # The query that is asked about has `position` heads of others before it, times the group and `part` more.
         self._position, self._part = Signal(QUERY_BITS), Signal(GROUP_BITS + 8)
-        # The first and last key of the segment, and who sees it, who for the last time, who sees later ones only.
+        # The first and last key of the segment, and who sees it, who for the last time, who sees later ones only; of a
+        # list, who has seen its last one.
         self._first, self._end = Signal(LENGTH_BITS), Signal(LENGTH_BITS)
         self._live, self._last, self._waiting = Signal(slots), Signal(slots), Signal(slots)
         # The first slots that have not entered and not left.
@@ -203,7 +204,7 @@ class SegmentWalker(Part):
     def _open(self, m: Module) -> None:
         """What comes before all keys, or instead of them."""
         none = self._waiting == 0
-        in_use = Cat(self.block.payload.slots >= i for i in range(self._params.config.slots))
+        in_use = self._in_use()
         m.d.sync += [
             self._first.eq(0),
             self._entering.eq(0),
@@ -278,8 +279,16 @@ class SegmentWalker(Part):
                 m.d.comb += self.block.ready.eq(1)
                 m.next = "BLOCK"
 
+    def _in_use(self):
+        """Slots with queries."""
+        return Cat(self.block.payload.slots >= i for i in range(self._params.config.slots))
+
     def _list(self, m: Module) -> None:
-        """Pass a segment on, when its edge is found."""
+        """Pass a segment on, when its edge is found.
+
+        A slot is `last` at most once a block, and only if it has queries: the drain would take what is finished besides
+        for a result of some later block.
+        """
         segment = self.listed.payload
         self._row = Signal(ROW_BITS)
         with m.State("LIST"):
@@ -289,11 +298,12 @@ class SegmentWalker(Part):
                 self._end.eq(segment.first + segment.keys - 1),
                 self._row.eq(segment.row),
                 self._live.eq(segment.live),
-                self._last.eq(segment.last),
+                self._last.eq(segment.last & self._in_use() & ~self._waiting),
                 self._sink.eq(segment.sink),
                 self._closing.eq(segment.block_last),
             ]
             with m.If(self.listed.valid):
+                m.d.sync += self._waiting.eq(self._waiting | segment.last)
                 m.next = "MULTIPLY"
         with m.State("MULTIPLY"):
             m.next = "ADD"

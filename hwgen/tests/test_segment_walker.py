@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -170,6 +171,23 @@ def test_listed_jobs_pass_the_list_on(idle: int | None, pressure: int | None) ->
     assert [segment for segment, _ in found] == [segment for _, segment in want]
     right = [edge == edge_of(block, s) for (s, edge), (block, _) in zip(found, want, strict=True) if not s.sink]
     assert len(right) > 20 and all(right)
+
+
+def test_a_listed_slot_ends_once_and_only_with_queries() -> None:
+    """Whatever the list says: else the drain would hold what is finished besides for a later block's."""
+    params = tiny(block_list=True, cols=1, slots=3)
+    blocks = segmented_blocks(job(4, 9, group=2) | {"listed": 1}, params)
+    assert [block["slots"] for block in blocks] == [2, 2, 1]
+    every = 0b111
+    dut, offers, want, got = SegmentWalker(params), [], list[Segment](), list[int]()
+    for block in blocks:
+        for i in range(3):
+            segment = Segment(2 * i, 2, 2 * i, every, every if i else 0b010, block_last=int(i == 2))
+            in_use = (2 << block["slots"]) - 1
+            offers.append(vars(segment))
+            want.append(replace(segment, last=(0b010, 0b101, 0)[i] & in_use))
+    run(dut, sender(dut.block, blocks), sender(dut.listed, offers), receiver(dut.segment, len(want), got))
+    assert [placed(code, params)[0] for code in got] == want
 
 
 @pytest.mark.parametrize("shape", SHAPES)

@@ -240,6 +240,29 @@ def test_lists_of_segments() -> None:
     queue.run()
 
 
+def test_a_list_that_contradicts_itself_spoils_nothing_behind_it() -> None:
+    """Every segment is for all slots, with queries or without, and the last one for all of them."""
+    queue = Queue("documents")
+    good = queue.layers[1].score
+    assert good is not None and good.segments is not None
+    segments = np.frombuffer(good.segments, dtype=RECORD).copy()
+    shown = segments["live"] != 0
+    assert (np.diff(np.flatnonzero(segments["keys"] & BLOCK_LAST)) > 1).any()
+    segments["live"][shown] = segments["last"][shown] = (1 << queue.core.config.slots) - 1
+    address = queue.image._place_bytes(segments.tobytes(), ALIGNED)
+    offset = HEADER["segments_address"]
+    bad, _ = queue.record({offset: address & 0xFFFFFFFF, offset + 4: address >> 32}, True)
+    kinds = (0, 1, 1, 0)
+    goods = [queue.layers[kind].place(queue.image) for kind in kinds]
+    ring = [descriptor for placed in goods for descriptor in (bad, placed.descriptor)]
+    build = build_system(queue.core, memory_bits=MEMORY_BITS, fast=False)
+    result = run_system(build, queue.image, ring, memory=MEMORY)
+    result.require_faultless()
+    for kind, placed in zip(kinds, goods, strict=True):
+        assert_layer(placed, result.memory, queue.layers[kind].golden(queue.core), "the good layer behind a bad list")
+    queue.image.require_untouched(result.memory)
+
+
 def test_good_layers_are_not_trivial() -> None:
     for name in ("documents", "random"):
         for layer in Queue(name).layers:
