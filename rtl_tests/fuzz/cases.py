@@ -112,7 +112,8 @@ def case_of(seed: int, index: int) -> Case:
     """The case of a number: the same in every process, on every machine."""
     rng = np.random.default_rng([seed, index])
     machine = _one(rng, machines.MACHINES)
-    kind = _one(rng, MISHAPS) if rng.random() < 0.7 else "none"
+    # Intrusions are many things each.
+    kind = _one(rng, (*MISHAPS, *INTRUSIONS)) if rng.random() < 0.7 else "none"
     jobs = tuple(_job(rng, machine) for _ in range(_one(rng, (1, 2, 2, 3))))
     memory = _memory(rng)
     portion = int(rng.integers(1, len(jobs) + 1))

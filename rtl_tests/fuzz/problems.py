@@ -21,7 +21,7 @@ from rtl_tests.fuzz.values import tensors
 from rtl_tests.harness.layers import Layer
 from rtl_tests.harness.score_machines import listed, scored
 
-FAR_BYTES = 16_000
+FAR_BYTES = 10_000
 """Most bytes of a tensor whose rows lie apart."""
 
 

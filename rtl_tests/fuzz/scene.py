@@ -15,10 +15,13 @@ from hwgen.control.record import HEADER, SEGMENT_BYTES, record_bytes
 from hwgen.sim.layout import Image, Placed
 from rtl_tests.fuzz import machines
 from rtl_tests.fuzz.cases import Case
-from rtl_tests.fuzz.mutants import damaged, mutant
+from rtl_tests.fuzz.mutants import PLAYGROUND, damaged, mutant
 from rtl_tests.fuzz.problems import Problem, problem, write_results
 from rtl_tests.fuzz.territory import foresee, may_write
 from rtl_tests.harness.layers import assert_layer
+
+MOST_BYTES = 600_000
+"""Of memory, beyond which a case gets no more jobs."""
 
 TRIES = 20
 """Mutants that are thrown away, as they would write over something else, before a harmless one is taken."""
@@ -48,6 +51,7 @@ class Entry:
     finding: Finding | None = None
     want: Result | None = None
     state: State = State.UNTOUCHED
+    playground: int = 0
 
 
 @dataclass
@@ -68,13 +72,15 @@ class Scene:
         rng = np.random.default_rng([case.mishap.seed, 4])
         if case.mishap.kind == "descriptors":
             jobs = [int(rng.integers(len(jobs))) for _ in range(case.mishap.count)]
-        first = [self._job(i) for i in jobs]
         self.goods = [self._job(i) for i in (0, len(case.jobs) - 1)]
-        if case.mishap.kind == "descriptors":
-            victims = [self._job(i) for i in jobs]
-            made = [self._damage(rng, victim) for victim in victims]
-            first = [entry for pair in zip(made, first, strict=True) for entry in pair]
-        self.entries, self.submitted = [*first, *self.goods], len(first)
+        for i in jobs:
+            if self.image.size > MOST_BYTES:
+                break
+            if case.mishap.kind == "descriptors":
+                self.entries.append(self._damage(rng, self._job(i)))
+            self.entries.append(self._job(i))
+        self.submitted = len(self.entries)
+        self.entries += self.goods
         self.ring = self.image.ring([])[0]
         self._address_space()
         for entry in self.entries[: self.submitted]:
@@ -90,7 +96,7 @@ class Scene:
     def _damage(self, rng: np.random.Generator, victim: Entry) -> Entry:
         """A mutant to be, whose places are its own; perhaps with its record or list damaged already."""
         d = victim.descriptor
-        entry = Entry(d, victim.placed, kind="")
+        entry = Entry(d, kind="", playground=self.image._allot(PLAYGROUND, 0))
         if d.score_address and rng.random() < 0.5:
             memory = self.image.content()
             raw = bytearray(self._bytes(memory, d.score_address, record_bytes(self.params)))
@@ -131,14 +137,13 @@ class Scene:
         """Make a mutant that, if it is accepted, writes over nothing that belongs to others."""
         base = entry.descriptor
         for _ in range(TRIES if entry.kind == "" else 0):
-            kind, found = mutant(rng, base, self.params)
+            kind, found = mutant(rng, base, self.params, entry.playground)
             if check(found, self.params) or not (may_write(found, self.params, self.addresses) & self.sacred).any():
                 entry.kind, entry.descriptor = kind, found
                 break
         if entry.kind == "":
             entry.kind, entry.descriptor = "noise", replace(base, magic=0)
         entry.finding = check(entry.descriptor, self.params)
-        entry.placed = None
         if entry.finding is None:
             self.sacred |= may_write(entry.descriptor, self.params, self.addresses)
 

@@ -126,6 +126,18 @@ def test_a_planted_mismatch_is_found_and_made_small() -> None:
     assert not any(fails(less) for less in simpler(small))
 
 
+def test_a_write_that_nobody_owns_is_found() -> None:
+    """O is expected beside where it is written."""
+
+    def elsewhere(scene: Scene) -> None:
+        entry = scene.entries[0]
+        entry.descriptor = replace(entry.descriptor, o_address=entry.descriptor.o_address + 4096)
+
+    case = Case(name="1:0", machine=MACHINE, jobs=(Job(),))
+    failure = run_case(case, machines.build(MACHINE, fast=False), elsewhere).failure
+    assert failure is not None and "bytes were written that no descriptor owns" in failure
+
+
 def test_shrinking_keeps_to_its_budget_and_to_valid_cases() -> None:
     asked: list[Case] = []
 
@@ -215,7 +227,7 @@ def test_mutants_are_of_every_kind_and_not_all_refused() -> None:
     core = machines.params(MACHINE)
     base = Scene(cases_of(MACHINE, "none", 1)[0]).entries[0].descriptor
     rng = np.random.default_rng(1)
-    made = [mutant(rng, base, core) for _ in range(400)]
+    made = [mutant(rng, base, core, (1 << 39) + (1 << 20)) for _ in range(400)]
     accepted = Counter(kind for kind, d in made if check(d, core) is None)
     assert set(Counter(kind for kind, _ in made)) == {kind.__name__ for kind in KINDS}
     assert min(accepted["flipped"], accepted["edged"], accepted["strided"]) > 3
