@@ -12,7 +12,7 @@ from golden.bitexact.attention import Result
 from hwgen.control.descriptor import DESCRIPTOR_BYTES, Descriptor, pack
 from hwgen.control.descriptor_rules import Finding, check
 from hwgen.control.record import HEADER, SEGMENT_BYTES, record_bytes
-from hwgen.sim.layout import Image, Placed
+from hwgen.sim.layout import Arrangement, Image, Placed
 from rtl_tests.fuzz import machines
 from rtl_tests.fuzz.cases import Case
 from rtl_tests.fuzz.mutants import PLAYGROUND, damaged, mutant
@@ -21,7 +21,7 @@ from rtl_tests.fuzz.territory import foresee, may_write
 from rtl_tests.harness.layers import assert_layer
 
 MOST_BYTES = 600_000
-"""Of memory, beyond which a case gets no more jobs."""
+"""Of memory, beyond which a case gets no more mutants."""
 
 TRIES = 20
 """Mutants that are thrown away, as they would write over something else, before a harmless one is taken."""
@@ -68,17 +68,9 @@ class Scene:
         self.params = machines.params(case.machine)
         self.image = Image(self.params)
         self.problems = [problem(job, case.machine) for job in case.jobs]
-        jobs = list(range(len(case.jobs)))
         rng = np.random.default_rng([case.mishap.seed, 4])
-        if case.mishap.kind == "descriptors":
-            jobs = [int(rng.integers(len(jobs))) for _ in range(case.mishap.count)]
         self.goods = [self._job(i) for i in (0, len(case.jobs) - 1)]
-        for i in jobs:
-            if self.image.size > MOST_BYTES:
-                break
-            if case.mishap.kind == "descriptors":
-                self.entries.append(self._damage(rng, self._job(i)))
-            self.entries.append(self._job(i))
+        self._enter(rng)
         self.submitted = len(self.entries)
         self.entries += self.goods
         self.ring = self.image.ring([])[0]
@@ -88,6 +80,15 @@ class Scene:
                 self._settle(rng, entry)
         self.before, _ = self.image.with_ring([pack(entry.descriptor) for entry in self.entries])
         self._foresee()
+
+    def _enter(self, rng: np.random.Generator) -> None:
+        """What is submitted: every job, or mutants with some job behind each."""
+        if self.case.mishap.kind != "descriptors":
+            self.entries = [self._job(i) for i in range(len(self.case.jobs))]
+            return
+        for number in rng.integers(len(self.case.jobs), size=self.case.mishap.count):
+            if not self.entries or self.image.size < MOST_BYTES:
+                self.entries += [self._damage(rng, self._job(int(number))), self._job(int(number))]
 
     def _job(self, number: int) -> Entry:
         placed = self.problems[number].place(self.image)
@@ -104,20 +105,15 @@ class Scene:
             if count and rng.random() < 0.7:
                 place = int.from_bytes(raw[at : at + 8], "little")
                 segments = damaged(rng, self._bytes(memory, place, SEGMENT_BYTES * count))
-                raw[at : at + 8] = self._add(segments).to_bytes(8, "little")
+                raw[at : at + 8] = self.image._place_bytes(segments, Arrangement()).to_bytes(8, "little")
                 entry.kind = "list"
             else:
                 raw, entry.kind = bytearray(damaged(rng, bytes(raw))), "record"
-            entry.descriptor = replace(d, score_address=self._add(bytes(raw)))
+            entry.descriptor = replace(d, score_address=self.image._place_bytes(bytes(raw), Arrangement()))
         return entry
 
     def _bytes(self, memory: NDArray[np.uint8], address: int, count: int) -> bytes:
         return memory[address - self.image.base :][:count].tobytes()
-
-    def _add(self, raw: bytes) -> int:
-        address = self.image._allot(len(raw), 0)
-        self.image._raw.append((address, raw))
-        return address
 
     def _address_space(self) -> None:
         """Addresses of all bytes, and which of them no mutant may touch."""
