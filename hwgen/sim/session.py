@@ -20,6 +20,8 @@ from hwgen.control.register_map import register_map
 from hwgen.errors import SimulationError
 from hwgen.sim.bare import link_loop
 from hwgen.sim.build import HERE
+from hwgen.sim.events import read_events
+from hwgen.sim.files import read_lines
 from hwgen.sim.system import RULES, MemoryTraits, SystemBuild, read_memory, write_memory
 from hwgen.timing import reset_cycles
 
@@ -52,7 +54,15 @@ class Session:
     simulator has gone. Time passes only in steps.
     """
 
-    def __init__(self, build: SystemBuild, content: NDArray[np.uint8], base: int, traits: MemoryTraits) -> None:
+    def __init__(
+        self,
+        build: SystemBuild,
+        content: NDArray[np.uint8],
+        base: int,
+        traits: MemoryTraits,
+        *,
+        trace: bool = False,
+    ) -> None:
         self._build, self._size = build, len(content)
         self.cycle, self.interrupt = 0, False
         program = link_loop(build.folder, HERE / "session.cpp")
@@ -61,6 +71,7 @@ class Session:
         write_memory(self._folder / "memory.hex", content, build)
         words = -(-len(content) // build.params.bus_bytes)
         arguments = [f"+dir={self._folder}", f"+base={base:x}", f"+used={words}", "+writes", *traits.plusargs()]
+        arguments += ["+trace"] if trace else []
         self._process = subprocess.Popen(
             [program, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
         )
@@ -125,6 +136,12 @@ class Session:
         lanes = np.arange(self._build.params.bus_bytes, dtype=np.uint64)
         first = beats[:, :1] // np.uint64(len(lanes)) * np.uint64(len(lanes))
         return (first + lanes)[(beats[:, 1:] >> lanes & np.uint64(1)).astype(bool)]
+
+    def bursts(self, channel: str) -> NDArray[np.int64]:
+        """Of all bursts on channel `ar` or `aw` since the start, in order: bytes from `base` to its first one, beats.
+        Behind `memory`, of a session with `trace`."""
+        found = read_events(read_lines(self._folder / "events.txt")).get(channel, np.zeros((0, 3), dtype=np.int64))
+        return found[:, 1:]
 
     def _ask(self, line: str) -> list[int]:
         assert self._process.stdin is not None and self._process.stdout is not None

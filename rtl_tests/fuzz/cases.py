@@ -23,6 +23,9 @@ BUS_FAULTS = ("read beat", "read burst", "write burst", "early last", "late last
 INTRUSIONS = ("descriptors", "registers")
 """Descriptors of random or changed words between the good ones; random accesses to registers all the while."""
 
+TARGETS = ("descriptor", "lengths", "record", "list", "bias", "q", "k", "v", "o", "lse")
+"""What is read and written."""
+
 MISHAPS = ("none", *STOPS, *BUS_FAULTS, *INTRUSIONS)
 
 MOST_VISITS = 2500
@@ -58,11 +61,12 @@ class Job:
 
 @dataclass(frozen=True, kw_only=True)
 class Mishap:
-    """What goes wrong: `kind` of MISHAPS; `when` is a cycle behind the doorbell or the number of a beat or burst;
-    `count` says how many descriptors or accesses."""
+    """What goes wrong: `kind` of MISHAPS; `when` is a cycle behind the doorbell or the number of a beat or burst, of
+    those that go to `target`, one of TARGETS, if there are any; `count` says how many descriptors or accesses."""
 
     kind: str = "none"
     when: int = 1
+    target: str = ""
     response: int = 2
     count: int = 1
     seed: int = 0
@@ -111,14 +115,15 @@ class Case:
 def case_of(seed: int, index: int) -> Case:
     """The case of a number: the same in every process, on every machine."""
     rng = np.random.default_rng([seed, index])
-    machine = _one(rng, machines.MACHINES)
+    machine = _one(rng, machines.LIKELY)
     # Intrusions are many things each.
     kind = _one(rng, (*MISHAPS, *INTRUSIONS)) if rng.random() < 0.7 else "none"
     jobs = tuple(_job(rng, machine) for _ in range(_one(rng, (1, 2, 2, 3))))
     memory = _memory(rng)
     portion = int(rng.integers(1, len(jobs) + 1))
     name = f"{seed}:{index}"
-    return Case(name=name, machine=machine, jobs=jobs, portion=portion, memory=memory, mishap=_mishap(rng, kind))
+    mishap = _mishap(rng, kind, _targets(kind, machine, jobs))
+    return Case(name=name, machine=machine, jobs=jobs, portion=portion, memory=memory, mishap=mishap)
 
 
 def _one(rng: np.random.Generator, choices: Any) -> Any:
@@ -177,12 +182,25 @@ def _memory(rng: np.random.Generator) -> Memory:
     )
 
 
-def _mishap(rng: np.random.Generator, kind: str) -> Mishap:
-    """When is any time, but early more often: some jobs are short, and what is read first is read once."""
-    when = int(2 ** rng.uniform(0, 13 if kind in STOPS else _one(rng, (3, 5, 8))))
+def _targets(kind: str, machine: str, jobs: tuple[Job, ...]) -> list[str]:
+    """What a fault of the bus may hit, rare things more often."""
+    if kind not in BUS_FAULTS:
+        return [""]
+    if kind == "write burst":
+        return ["o", *(["lse"] if any(job.lse for job in jobs) else [])]
+    core = machines.params(machine)
+    found = ["descriptor", "q", "k", "v"] + ["lengths"] * (2 * any(job.lengths for job in jobs))
+    found += ["record"] * (2 * (machine in machines.SCORED)) + ["bias"] * (2 * core.has_bias)
+    return found + ["list"] * (4 * any(job.listed for job in jobs))
+
+
+def _mishap(rng: np.random.Generator, kind: str, targets: list[str]) -> Mishap:
+    """When is any time, but early more often, as some jobs are short."""
+    when = int(2 ** rng.uniform(0, 13 if kind in STOPS else 8))
     return Mishap(
         kind=kind,
         when=when,
+        target=_one(rng, targets),
         response=_one(rng, (2, 3)),
         count=int(rng.integers(1, 60 if kind == "registers" else 6)),
         seed=int(rng.integers(1 << 31)),

@@ -9,12 +9,10 @@ import numpy as np
 from hwgen.control.descriptor import DESCRIPTOR_BYTES, KEY_LENGTH_BYTES
 from hwgen.control.record import record_bytes
 from rtl_tests.fuzz import machines
-from rtl_tests.fuzz.cases import BUS_FAULTS, INTRUSIONS, LAYOUTS, MISHAPS, STOPS, Job
+from rtl_tests.fuzz.cases import BUS_FAULTS, INTRUSIONS, LAYOUTS, MISHAPS, STOPS, TARGETS, Job
 from rtl_tests.fuzz.mutants import KINDS
 from rtl_tests.fuzz.scene import Scene
 from rtl_tests.fuzz.values import RECIPES, seen_keys
-
-PLACES = ("descriptor", "lengths", "record", "list", "bias", "q", "k", "v", "o", "lse")
 
 JOBS = (
     *("grouped", "several batches", "decode", "several blocks", "ragged E", "ragged F", "causal", "offset > 0"),
@@ -30,7 +28,7 @@ def required() -> list[str]:
     names = [f"machine: {name}" for name in machines.MACHINES] + [f"values: {name}" for name in RECIPES]
     names += [f"layout: {name}" for name in LAYOUTS] + [f"mishap: {name}" for name in MISHAPS]
     names += [f"hit: {name}" for name in BUS_FAULTS] + [f"at work: {name}" for name in STOPS]
-    names += [f"error on: {name}" for name in PLACES] + [f"descriptor: {kind.__name__}" for kind in KINDS]
+    names += [f"error on: {name}" for name in TARGETS] + [f"descriptor: {kind.__name__}" for kind in KINDS]
     assert INTRUSIONS
     return [*names, "descriptor: record", "descriptor: list", *JOBS, *CASES, *OTHERS]
 
@@ -94,6 +92,12 @@ def _special_rows(scene: Scene, number: int) -> np.ndarray:
 
 def where(scene: Scene, index: int, address: int) -> str | None:
     """What of a descriptor lies in the bus word at an address; None if nothing does."""
+    word, ranges = scene.params.bus_bytes, places(scene, index)
+    return next((name for name, (low, high) in ranges.items() if low < address + word and address < high), None)
+
+
+def places(scene: Scene, index: int) -> dict[str, tuple[int, int]]:
+    """The first address of all that a job's descriptor names, itself included, and the one behind the last."""
     d, params = scene.entries[index].descriptor, scene.params
     first = scene.ring + DESCRIPTOR_BYTES * index
     placed = scene.entries[index].placed
@@ -104,6 +108,4 @@ def where(scene: Scene, index: int, address: int) -> str | None:
     if d.score_address:
         ranges["record"] = (d.score_address, d.score_address + record_bytes(params))
     ranges |= scene.beside(index)
-    ranges |= {name: (low + placed.base, high + placed.base) for name, (low, high) in placed.places.items()}
-    word = params.bus_bytes
-    return next((name for name, (low, high) in ranges.items() if low < address + word and address < high), None)
+    return ranges | {name: (low + placed.base, high + placed.base) for name, (low, high) in placed.places.items()}

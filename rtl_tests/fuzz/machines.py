@@ -19,6 +19,8 @@ SCORED = ("bounds", "prefix", "random", "documents")
 segments and a mask in memory."""
 
 MACHINES = PLAIN + SCORED
+LIKELY = (*MACHINES, "documents")
+"""Machines to draw from: the one that reads most kinds of things comes more often."""
 
 
 @cache

@@ -46,13 +46,14 @@ SLVERR = 2
 
 
 class Course:
-    """One case on one session. `seen` counts what happened."""
+    """One case on one session. `seen` counts what happened; `when` is the number of the beat or burst that goes wrong,
+    if that is the mishap, and none does if it is 0."""
 
-    def __init__(self, scene: Scene) -> None:
+    def __init__(self, scene: Scene, when: int) -> None:
         self.scene, self.case, self.mishap = scene, scene.case, scene.case.mishap
         faults = {}
         if self.mishap.kind in PLUS_ARGUMENTS:
-            faults = {PLUS_ARGUMENTS[self.mishap.kind]: self.mishap.when, "response": self.mishap.response}
+            faults = {PLUS_ARGUMENTS[self.mishap.kind]: when, "response": self.mishap.response}
         self.traits = self.case.memory.traits(faults)
         self.rng = np.random.default_rng([self.mishap.seed, 5])
         self.seen: Counter[str] = Counter()
@@ -60,12 +61,16 @@ class Course:
             cycle_limit(scene.params, entry.descriptor, self.traits) for entry in scene.entries if entry.job >= 0
         )
 
+    def begin(self, session: Session) -> None:
+        """Reset, and a ring of all descriptors."""
+        self.session = session
+        self.host = Host(session, self.scene.ring, self.scene.params, self.traits)
+        session.reset()
+        self.host.prepare(0, len(self.scene.entries))
+
     def go(self, session: Session) -> None:
         """The mishap, then good jobs, which must be right whatever happened."""
-        scene = self.scene
-        self.session, self.host = session, Host(session, scene.ring, scene.params, self.traits)
-        session.reset()
-        self.host.prepare(0, len(scene.entries))
+        self.begin(session)
         kind = self.mishap.kind
         {
             "none": self.plain,
@@ -76,7 +81,7 @@ class Course:
             "registers": self.registers,
         }.get(kind, self.bus_fault)()
         known = len(self.host.faults)
-        for entry in scene.goods:
+        for entry in self.scene.goods:
             self.host.ring_bell(1)
             self.host.finish(self.limit)
             entry.state = State.DONE

@@ -11,6 +11,7 @@ from hwgen.errors import SimulationError
 from hwgen.sim.session import Session
 from hwgen.sim.system import SystemBuild
 from rtl_tests.fuzz import facts, machines
+from rtl_tests.fuzz.aim import aim
 from rtl_tests.fuzz.cases import Case
 from rtl_tests.fuzz.mishaps import Course
 from rtl_tests.fuzz.scene import Scene
@@ -35,9 +36,12 @@ def run_case(case: Case, build: SystemBuild | None = None, alter: Callable[[Scen
     scene = Scene(case)
     if alter is not None:
         alter(scene)
-    course = Course(scene)
+    build = build or machines.build(case.machine)
+    course = Course(scene, case.mishap.when)
     try:
-        with Session(build or machines.build(case.machine), scene.before, scene.image.base, course.traits) as session:
+        if case.mishap.target:
+            course = Course(scene, aim(scene, build))
+        with Session(build, scene.before, scene.image.base, course.traits) as session:
             course.go(session)
             memory = session.memory()
             failure = scene.difference(memory, session.writes())

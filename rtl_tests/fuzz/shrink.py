@@ -57,6 +57,8 @@ def _mishaps(mishap: Mishap) -> Iterator[Mishap]:
         yield Mishap()
     yield from (replace(mishap, count=count) for count in _less(mishap.count, 1))
     yield from (replace(mishap, when=when) for when in _less(mishap.when, 1))
+    if mishap.target:
+        yield replace(mishap, target="")
 
 
 def _memories(memory: Memory) -> Iterator[Memory]:
