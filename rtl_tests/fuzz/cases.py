@@ -190,8 +190,8 @@ def _targets(kind: str, machine: str, jobs: tuple[Job, ...]) -> list[str]:
         return ["o", *(["lse"] if any(job.lse for job in jobs) else [])]
     core = machines.params(machine)
     found = ["descriptor", "q", "k", "v"] + ["lengths"] * (2 * any(job.lengths for job in jobs))
-    found += ["record"] * (2 * (machine in machines.SCORED)) + ["bias"] * (2 * core.has_bias)
-    return found + ["list"] * (4 * any(job.listed for job in jobs))
+    found += ["record"] * (2 * (machine in machines.SCORED)) + ["bias"] * (3 * core.has_bias)
+    return found + ["list"] * (8 * any(job.listed for job in jobs))
 
 
 def _mishap(rng: np.random.Generator, kind: str, targets: list[str]) -> Mishap:
