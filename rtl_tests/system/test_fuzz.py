@@ -47,6 +47,8 @@ def test_cases(kind: str) -> None:
         print(f"python -m rtl_tests.fuzz --case {case.name}")
         outcome = run_case(case, machines.build(MACHINE, fast=False))
         assert outcome.failure is None, case.to_json()
+        if case.mishap.target:
+            assert outcome.facts[f"error on: {case.mishap.target}"] == 1
 
 
 def digest(count: int) -> str:
