@@ -9,7 +9,7 @@ import numpy as np
 from hwgen.control.descriptor import DESCRIPTOR_BYTES, KEY_LENGTH_BYTES
 from hwgen.control.record import record_bytes
 from rtl_tests.fuzz import machines
-from rtl_tests.fuzz.cases import BUS_FAULTS, INTRUSIONS, LAYOUTS, MISHAPS, STOPS, TARGETS, Job
+from rtl_tests.fuzz.cases import BUS_FAULTS, LAYOUTS, MISHAPS, STOPS, TARGETS, Job
 from rtl_tests.fuzz.mutants import KINDS
 from rtl_tests.fuzz.scene import Scene
 from rtl_tests.fuzz.values import RECIPES, seen_keys
@@ -29,7 +29,6 @@ def required() -> list[str]:
     names += [f"layout: {name}" for name in LAYOUTS] + [f"mishap: {name}" for name in MISHAPS]
     names += [f"hit: {name}" for name in BUS_FAULTS] + [f"at work: {name}" for name in STOPS]
     names += [f"error on: {name}" for name in TARGETS] + [f"descriptor: {kind.__name__}" for kind in KINDS]
-    assert INTRUSIONS
     return [*names, "descriptor: record", "descriptor: list", *JOBS, *CASES, *OTHERS]
 
 

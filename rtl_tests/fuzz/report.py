@@ -34,7 +34,7 @@ def tables(lines: Sequence[Line], file: Path) -> tuple[str, bool]:
         ("cases", table.count(len(lines))),
         ("without a fault", table.equal_bits(len(lines), len(lines) - wrong)),
         ("simulated cycles", table.count(sum(line.cycles for line in lines))),
-        ("processor minutes", f"{sum(line.seconds for line in lines) / 60:.1f}"),
+        ("minutes, one by one", f"{sum(line.seconds for line in lines) / 60:.1f}"),
         ("written", str(file)),
     ]
     groups: dict[str, list[tuple[str, int]]] = {}
