@@ -15,8 +15,8 @@ MOST_BEATS = 256
 """Of a burst, which cannot be longer."""
 
 
-def aim(scene: Scene, build: SystemBuild) -> int:
-    """The number of a beat or burst of the mishap's kind that goes to its target; `when` if none does.
+def aim(scene: Scene, build: SystemBuild) -> int | None:
+    """The number of a beat or burst of the mishap's kind that goes to its target; None if none does.
 
     Up to the fault the run is the rehearsal, cycle by cycle.
     """
@@ -29,7 +29,7 @@ def aim(scene: Scene, build: SystemBuild) -> int:
         bursts = session.bursts("aw" if mishap.kind == "write burst" else "ar")
     ranges = [places(scene, index).get(mishap.target) for index in range(scene.submitted)]
     found = candidates(mishap.kind, bursts, scene, [place for place in ranges if place is not None])
-    return found[mishap.when % len(found)] if found else mishap.when
+    return found[mishap.when % len(found)] if found else None
 
 
 def candidates(kind: str, bursts: NDArray[np.int64], scene: Scene, ranges: list[tuple[int, int]]) -> list[int]:

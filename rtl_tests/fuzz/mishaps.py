@@ -47,10 +47,10 @@ SLVERR = 2
 
 class Course:
     """One case on one session. `seen` counts what happened; `when` is the number of the beat or burst that goes wrong,
-    if that is the mishap, and none does if it is 0."""
+    if that is the mishap, and none does if it is 0; `certain` if it is known that there is such a one."""
 
-    def __init__(self, scene: Scene, when: int) -> None:
-        self.scene, self.case, self.mishap = scene, scene.case, scene.case.mishap
+    def __init__(self, scene: Scene, when: int, certain: bool = False) -> None:
+        self.scene, self.case, self.mishap, self.certain = scene, scene.case, scene.case.mishap, certain
         faults = {}
         if self.mishap.kind in PLUS_ARGUMENTS:
             faults = {PLUS_ARGUMENTS[self.mishap.kind]: when, "response": self.mishap.response}
@@ -122,6 +122,8 @@ class Course:
         self.submit()
         if len(self.host.faults) > 1:
             raise SimulationError(f"one thing went wrong, several were reported: {self.host.faults}")
+        if self.certain and not self.host.faults:
+            raise SimulationError(f"{self.mishap.kind} at {self.mishap.target} went wrong, and nothing was reported")
         if self.host.faults:
             self.bus_report(self.host.faults[0])
 

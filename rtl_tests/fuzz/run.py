@@ -39,8 +39,9 @@ def run_case(case: Case, build: SystemBuild | None = None, alter: Callable[[Scen
     build = build or machines.build(case.machine)
     course = Course(scene, case.mishap.when)
     try:
-        if case.mishap.target:
-            course = Course(scene, aim(scene, build))
+        aimed = aim(scene, build) if case.mishap.target else None
+        if aimed is not None:
+            course = Course(scene, aimed, certain=True)
         with Session(build, scene.before, scene.image.base, course.traits) as session:
             course.go(session)
             memory = session.memory()
