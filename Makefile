@@ -52,7 +52,7 @@ demo-minilm: setup ## the whole all-MiniLM-L6-v2 with its attention on the simul
 	$(VENV)/bin/hwgen demo-minilm
 
 fuzz: setup ## N (500) random cases, JOBS at a time: every bit right, whatever goes wrong; resumable
-	$(VENV)/bin/python -m rtl_tests.fuzz -n $(N) --jobs $(JOBS)
+	$(VENV)/bin/python -m rtl_tests.fuzz -n $(or $(N),500) --jobs $(JOBS)
 
 model-campaign: setup ## 300 random problems: the model's counters against those of the hardware; resumable
 	$(VENV)/bin/python -m rtl_tests.model_campaign
