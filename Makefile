@@ -13,7 +13,7 @@ PIP := $(VENV)/bin/python -m pip --quiet --disable-pip-version-check install
 export XDG_CACHE_HOME ?= $(CURDIR)/.cache
 export MPLCONFIGDIR ?= $(XDG_CACHE_HOME)/matplotlib
 
-.PHONY: help setup test lint demo demo-minilm fuzz model-campaign sweep-campaign area board-netlist board-test test-torch test-browser bench mutate coverage results clean distclean
+.PHONY: help setup test lint demo demo-minilm fuzz model-campaign sweep-campaign formal area board-netlist board-test test-torch test-browser bench mutate coverage results clean distclean
 .DEFAULT_GOAL := help
 
 help: ## this table
@@ -67,6 +67,9 @@ mutate: setup ## change the emitted Verilog and the model in N places, one at a 
 coverage: setup ## lines, bits and events of the hardware, branches of the Python code: build/coverage/index.html
 	@mkdir -p build
 	$(VENV)/bin/python -m rtl_tests.coverage --jobs $(JOBS)
+
+formal: setup ## prove what docs/formal.md says, with yosys and yices; prints a table
+	$(VENV)/bin/python -m rtl_tests.formal --jobs $(JOBS)
 
 area: setup ## area and clock of the machine's parts, for each family of devices: docs/results/area.{json,md}
 	$(VENV)/bin/python -m boards.report.area

@@ -1,0 +1,133 @@
+"""The ring of rows in front of an array: what is claimed is what came, and no row is overwritten that is needed."""
+
+from types import SimpleNamespace
+from typing import Any
+
+from amaranth.hdl import Cat, Mux, Signal
+
+from hwgen.memory.row_buffer import RowBuffer
+from hwgen.params import Params
+from hwgen.presets import preset
+from rtl_tests.formal.bench import Bench, Opened
+from rtl_tests.formal.proof import Breakage, Proof
+from rtl_tests.formal.streams import obeyed
+
+SMALL = Params(preset("tiny"))
+ROW_BITS = 2
+CAPACITY = 1 << ROW_BITS
+"""Rows of the ring."""
+
+
+class Rows:
+    """Rows by their number since reset, modulo a power of two that is larger than any difference: how many have come,
+    which is unclaimed, which is not freed, which was the block's first one. Nothing of the block was claimed yet
+    (`fresh`); more than the ring holds was (`long`), so that its rows cannot stay."""
+
+    BITS = ROW_BITS + 3
+
+    def __init__(self, bench: Bench, part: RowBuffer) -> None:
+        m, names = bench.m, ("come", "next", "freed", "start")
+        self.come, self.next, self.freed, self.start = (Signal(self.BITS, name=f"row_{name}") for name in names)
+        self.fresh, self.long = Signal(init=1), Signal()
+        self.finished = part.input.valid & part.input.ready & part.input.payload.last
+        self.again = part.advance & part.block_last & part.keep
+        m.d.sync += [self.come.eq(self.come + self.finished), self.freed.eq(self.freed + part.freed)]
+        with m.If(part.advance):
+            m.d.sync += [self.next.eq(self.next + 1), self.fresh.eq(part.block_last)]
+            m.d.sync += self.long.eq(~part.block_last & (self.long | (self.count(self.next, self.start) == CAPACITY)))
+            with m.If(self.again):
+                m.d.sync += self.next.eq(self.start)
+            with m.Elif(part.block_last):
+                m.d.sync += self.start.eq(self.next + 1)
+
+        # All of it as it was before the last claim, of which only `ready` is told at once.
+        self.was = SimpleNamespace(
+            next=bench.past(self.next), start=bench.past(self.start), long=bench.past(self.long), fresh=Signal(init=1)
+        )
+        m.d.sync += self.was.fresh.eq(self.fresh)
+
+    def count(self, end: Any, begin: Any) -> Any:
+        """How many rows lie between."""
+        return (end - begin)[: self.BITS]
+
+
+def environment(bench: Bench, part: RowBuffer, rows: Rows) -> None:
+    """Only a row that is there is claimed, only one that was claimed is freed, and none of a block whose rows stay."""
+    obeyed(bench, part.input)
+    bench.assume(~part.advance | part.ready)
+    bench.assume(~part.freed | (rows.next != rows.freed))
+    claimed, left = rows.count(rows.next, rows.start), rows.count(rows.next, rows.freed)
+    bench.assume(~rows.again | (~rows.long & (left >= claimed + part.freed)))
+
+
+def pointers(bench: Bench, opened: Opened, part: RowBuffer, rows: Rows) -> None:
+    """What the counters mean."""
+    names = ("used", "complete", "claimed", "following", "after", "start", "second", "at_start", "head")
+    used, complete, claimed, following, after, start, second, at_start, head = (opened.inner(n) for n in names)
+    held, unclaimed, was = rows.count(rows.come, rows.freed), rows.count(rows.come, rows.next), rows.was
+    bench.check((held <= CAPACITY) & (unclaimed <= held))
+    bench.check((used == held) & (complete == rows.count(rows.come, was.next)) & (part.ready == (unclaimed != 0)))
+    bench.check((head == rows.come[:ROW_BITS]) & (part.row == was.next[:ROW_BITS]) & (start == was.start[:ROW_BITS]))
+    for place, before in ((following, part.row), (after, following), (second, start)):
+        bench.check(place == (before + 1)[:ROW_BITS])
+    of_block, of_block_was = rows.count(rows.next, rows.start), rows.count(was.next, was.start)
+    bench.check((at_start == was.fresh) & ~(rows.fresh & rows.long))
+    bench.check(rows.long | ((of_block <= CAPACITY) & (rows.fresh == (of_block == 0))))
+    bench.check(
+        was.long | ((claimed == of_block_was) & (of_block_was <= CAPACITY) & (was.fresh == (of_block_was == 0)))
+    )
+    # What is on its way from the claim to the pointers.
+    claim, again, last = (opened.inner(name) for name in ("claim", "again", "last"))
+    bench.check((claim == bench.past(part.advance)) & (last == bench.past(part.block_last)))
+    bench.check(again == bench.past(part.advance & part.block_last & part.keep))
+
+
+def ring() -> Bench:
+    """Pointers, and one row, whichever, of which exponent and poison are followed."""
+    bench, part = Bench(), RowBuffer(SMALL, 4, 2, ROW_BITS)
+    opened = bench.place(part)
+    rows = Rows(bench, part)
+    environment(bench, part, rows)
+    pointers(bench, opened, part, rows)
+    # No beat is written to a row that is held.
+    at = (part.write_address[-ROW_BITS:] - rows.freed[:ROW_BITS])[:ROW_BITS]
+    bench.check(~part.write_rows.any() | (at >= rows.count(rows.come, rows.freed)))
+    describes(bench, opened, part, rows)
+    return bench
+
+
+def describes(bench: Bench, opened: Opened, part: RowBuffer, rows: Rows) -> None:
+    """While a row is the oldest unclaimed one its exponent and poison are shown, as often as it is."""
+    m, mark = bench.m, bench.free(1, "mark")
+    known, number, value = Signal(), Signal(rows.BITS), Signal(len(part.exponent) + 1)
+    with m.If(rows.finished & mark & ~known):
+        m.d.sync += [known.eq(1), number.eq(rows.come)]
+        m.d.sync += value.eq(Cat(part.input.payload.exponent, part.input.payload.poisoned))
+    with m.Elif(part.freed & (rows.freed == number)):
+        m.d.sync += known.eq(0)
+    was, facts = rows.was, Cat(part.exponent, part.poisoned)
+    shown = part.ready & ~bench.past(part.advance) & known & (rows.next == number)
+    bench.check(~shown | (facts == value))
+    bench.check(~known | (was.next != number) | (facts == value))
+    # Where the facts are: in the memory, in what it has read of the row behind, and with the block's first row.
+    bench.check(~known | (rows.count(number, rows.freed) < rows.count(rows.come, rows.freed)))
+    bench.check(~known | (opened.stored("facts", number[:ROW_BITS]) == value))
+    found = Mux(opened.inner("was_late"), opened.inner("late").as_value(), opened.inner("read").data.as_value())
+    bench.check(~known | (number != (was.next + 1)[: rows.BITS]) | (found == value))
+    first = opened.inner("first").as_value()
+    bench.check(~known | was.fresh | was.long | (number != was.start) | (first == value))
+
+
+PROOFS = (
+    Proof(
+        "row_buffer",
+        f"RowBuffer({CAPACITY} rows)",
+        "rows are claimed in order, those of a block that stays again, with their exponents; none that is held is "
+        "overwritten",
+        ring,
+        breakages=(
+            Breakage(RowBuffer, "self.input.ready.eq(~used[-1])", "self.input.ready.eq(1)"),
+            Breakage(RowBuffer, "other_counts.eq(arrives | again | was_late)", "other_counts.eq(arrives | again)"),
+        ),
+    ),
+)
