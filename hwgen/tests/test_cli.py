@@ -272,11 +272,11 @@ def test_doctor(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("words", "status", "text"),
     [
-        (("doctor",), 1, "numpy       missing   make setup"),
-        (("presets",), 2, "hwgen: numpy       missing   make setup"),
-        (("generate", "--preset", "tiny", "-o", "x"), 2, "hwgen: amaranth    missing   make setup"),
-        (("demo",), 2, "hwgen: cocotb      missing   make setup"),
-        (("demo-minilm",), 2, "hwgen: cocotb      missing   make setup"),
+        (("doctor",), 1, "numpy         missing   make setup"),
+        (("presets",), 2, "hwgen: numpy         missing   make setup"),
+        (("generate", "--preset", "tiny", "-o", "x"), 2, "hwgen: amaranth      missing   make setup"),
+        (("demo",), 2, "hwgen: cocotb        missing   make setup"),
+        (("demo-minilm",), 2, "hwgen: cocotb        missing   make setup"),
     ],
 )
 def test_missing_packages(tmp_path: Path, words: Sequence[str], status: int, text: str) -> None:

