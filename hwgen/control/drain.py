@@ -86,7 +86,7 @@ class DrainWalker(Part):
         slot_end = Signal()
         m.d.comb += [
             step.void.eq(self._void(m)),
-            step.valid.eq(self.block.valid & self.room & (step.void | Array(done)[step.slot])),
+            step.valid.eq(self.block.valid & self.room & (step.void | Array(done)[position["slot"]])),
             step.first.eq((step.group == 0) & (step.fold == 0)),
             step.last.eq(row_end),
             slot_end.eq(row_end & ends["column"]),

@@ -293,8 +293,10 @@ class VisitIssuer(Part):
         for row, cause in self._rows():
             with m.Elif(~(row | self._needless())):
                 m.d.comb += self.cause.eq(cause)
-        with m.Elif(self._hazard):
-            m.d.comb += self.cause.eq(Cause.HAZARD)
+        # Where a visit is longer than the hazard there is none, and a branch that is never taken would be reported.
+        if hazard_distance(self._params) > self._params.group:
+            with m.Elif(self._hazard):
+                m.d.comb += self.cause.eq(Cause.HAZARD)
         with m.Elif(head.last & Array(self.pending)[head.slot]):
             m.d.comb += self.cause.eq(Cause.WAIT_OUT)
 
