@@ -20,7 +20,7 @@ SOURCES = (
     *(f"golden/{name}" for name in ("__init__.py", "bitexact", "exact.py", "formats.py", "scoremod")),
     *(f"hwgen/{name}" for name in ("array", "control", "memory", "model", "scoremod", "softmax")),
     *(f"hwgen/{name}.py" for name in ("sim/__init__", "sim/layout", "sweep/__init__", "sweep/metrics", "yaml_tree")),
-    *(f"hwgen/{name}.py" for name in ("__init__", "config", "errors", "params", "part", "pipeline", "timing")),
+    *(f"hwgen/{name}.py" for name in ("__init__", "config", "errors", "params", "part", "pipeline", "queue", "timing")),
 )
 """Files and folders of what the model is made of."""
 
