@@ -64,6 +64,7 @@ def _synth(arguments: argparse.Namespace) -> int:
     from boards.flow.build import build, make_design
     from boards.report import floorplan, summary
     from hwgen.request import configured
+    from hwgen.writing import replacing, write_text
 
     board = board_named(arguments.board)
     params = configured(arguments.preset or board.preset, arguments.set)
@@ -71,11 +72,12 @@ def _synth(arguments: argparse.Namespace) -> int:
     folder = build(design, lambda line: print(line, file=sys.stderr, flush=True))
     found = summary.summarise(folder, board, params, design.family)
     out = arguments.folder or Path("build/boards") / board.name
-    out.mkdir(parents=True, exist_ok=True)
     bitstream = out / f"{board.name}{Path(design.family.bitstream).suffix}"
-    bitstream.write_bytes((folder / design.family.bitstream).read_bytes())
-    (out / "summary.json").write_text(json.dumps(found, indent=2) + "\n")
-    floorplan.draw(folder / "placed.json", out / "floorplan.png", f"{board.title}, preset {board.preset}")
+    with replacing(bitstream) as part:
+        part.write_bytes((folder / design.family.bitstream).read_bytes())
+    write_text(out / "summary.json", json.dumps(found, indent=2) + "\n")
+    with replacing(out / "floorplan.png") as part:
+        floorplan.draw(folder / "placed.json", part, f"{board.title}, preset {board.preset}")
     if arguments.json:
         print(json.dumps(found, indent=2))
         return 0

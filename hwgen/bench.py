@@ -14,7 +14,7 @@ from typing import Any
 from hwgen import __version__, bench_scores, table
 from hwgen.bench_scores import SEED
 from hwgen.checked import Checked, run_checked
-from hwgen.commands import to_json, write_text
+from hwgen.commands import to_json
 from hwgen.describe import TOPS, module_name, on_chip_bits
 from hwgen.emit import to_verilog
 from hwgen.inputs import make_problem, random_tensors
@@ -26,6 +26,7 @@ from hwgen.sim.bare import measure_bare
 from hwgen.sim.build import Build, build
 from hwgen.sim.run import HeadJob, simulate
 from hwgen.sim.system import MemoryTraits
+from hwgen.writing import write_text
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -22,20 +21,10 @@ from hwgen.presets import PRESETS
 from hwgen.progress import step
 from hwgen.request import RunRequest, configured
 from hwgen.scoremod import report as score_report
+from hwgen.writing import replacing, write_text
 
 DEMO_HEAD = (3, 2)
 """Layer and head of the demo's picture, counted from 0: its weights follow the clauses of the text."""
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file so that nobody ever sees half of it; makes its folder."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        part.write_text(text, encoding="utf-8")
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def generate(
@@ -156,9 +145,8 @@ def _print_report(checked: Checked, rows: Sequence[tuple[str, str]], json_wanted
 def _draw(path: Path, checked: Checked, **options: Any) -> None:
     from hwgen.picture import draw
 
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with step("drawing"):
-        draw(path, checked, **options)
+    with step("drawing"), replacing(path) as part:
+        draw(part, checked, **options)
 
 
 def _write_trace(path: Path, checked: Checked) -> None:

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hwgen.writing import replacing
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -17,8 +19,8 @@ STYLE: dict[Any, Any] = {"font.size": 6.5, "svg.hashsalt": "hwgen", "svg.fonttyp
 
 @contextlib.contextmanager
 def saved_figure(path: Path, width: float, height: float) -> Iterator[Figure]:
-    """An empty figure, sizes in inches, that is written when the block ends: SVG or PNG by the file's ending. What is
-    drawn alike gives the same bytes."""
+    """An empty figure, sizes in inches, that is written, its folder made, when the block ends: SVG or PNG by the file's
+    ending. What is drawn alike gives the same bytes."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -29,7 +31,8 @@ def saved_figure(path: Path, width: float, height: float) -> Iterator[Figure]:
         figure = pyplot.figure(figsize=(width, height), dpi=150)
         try:
             yield figure
-            figure.savefig(path, metadata=metadata)
+            with replacing(path) as part:
+                figure.savefig(part, metadata=metadata)
         finally:
             pyplot.close(figure)
 

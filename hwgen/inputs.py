@@ -23,6 +23,9 @@ from hwgen.params import Params
 from hwgen.sim.run import HeadJob
 
 NAMES = ("q", "k", "v")
+MOST_BYTES = 1 << 30
+"""Of one array in a file: more than all of the simulated memory holds is not even read."""
+
 STORED = {np.dtype(np.float16): FP16, np.dtype(np.float32): FP32, np.dtype("V2"): BF16}
 """Formats by the type NumPy gives a stored array; a bfloat16 of ml_dtypes is stored as two bytes without meaning."""
 
@@ -176,12 +179,31 @@ def _load(path: Path) -> dict[str, NDArray[Any]]:
             file = np.load(stream, allow_pickle=False)
             if not isinstance(file, np.lib.npyio.NpzFile):
                 raise InputError(f"{path}: one bare array; expected an npz file with arrays {', '.join(NAMES)}")
-            return {name: file[name] if name in NAMES else np.empty(0) for name in file.files}
+            return {name: _bounded(path, file, name) if name in NAMES else np.empty(0) for name in file.files}
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
     except (OSError, ValueError, EOFError, RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
         reason = getattr(error, "strerror", None) or str(error).partition("\n")[0] or type(error).__name__
         raise InputError(f"{path}: not a readable npz file: {reason}") from None
+
+
+def _bounded(path: Path, file: np.lib.npyio.NpzFile, name: str) -> NDArray[Any]:
+    """An array of an npz file, read only if its header names a size that can be simulated: a small file may unpack to
+    any size. Raises InputError or ValueError."""
+    member = name if name in file.zip.namelist() else f"{name}.npy"
+    with file.zip.open(member) as stream:
+        version = np.lib.format.read_magic(stream)
+        readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+        if version not in readers:
+            raise ValueError(f"{name} has version {version} of the format")
+        shape, _, dtype = readers[version](stream)
+    size = math.prod(shape) * dtype.itemsize
+    if size > MOST_BYTES or any(not 0 <= length <= MOST_BYTES for length in shape):
+        raise InputError(
+            f"{path}: {name} has shape {shape}, which is more than the {MOST_BYTES} bytes one can simulate"
+        )
+    array: NDArray[Any] = file[name]
+    return array
 
 
 def to_codes(array: NDArray[Any], stored: FloatFormat, wanted: FloatFormat) -> CodeArray:

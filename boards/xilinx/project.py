@@ -14,12 +14,13 @@ from boards.xilinx.devices import XilinxBoard
 from boards.xilinx.estimate import TOP, check_fits, check_quickly, estimate
 from hwgen import __version__
 from hwgen.accelerator import Accelerator
-from hwgen.commands import interface_texts, to_json, write_text
+from hwgen.commands import interface_texts, to_json
 from hwgen.control.register_map import ADDRESS_BITS
 from hwgen.describe import describe
 from hwgen.emit import to_verilog
 from hwgen.memory.axi_ports import MASTER, SLAVE
 from hwgen.params import Params
+from hwgen.writing import write_text
 
 HERE = Path(__file__).parent
 SCRIPTS = ("package_ip.tcl", "synth_ooc.tcl", "block_design.tcl")

@@ -52,7 +52,6 @@ def run(
         if picture is not None:
             from hwgen.cascade.graph import draw
 
-            picture.parent.mkdir(parents=True, exist_ok=True)
             draw(picture, analysis)
             text += f"\n\npicture  {picture}"
     print(json.dumps(found, indent=2, allow_nan=False) if json_wanted else text)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from hwgen.evaluation import area
 from hwgen.evaluation.results import OURS, SHOWN, end_to_end, point
 from hwgen.evaluation.workloads import LENGTHS, MODELS, Model
+from hwgen.writing import replacing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -56,7 +57,8 @@ def draw(folder: Path) -> tuple[Path, ...]:
         with pyplot.rc_context(STYLE):
             figure = picture(pyplot)
             file = folder / f"{name}.svg"
-            figure.savefig(file, metadata={"Date": None, "Creator": "hwgen"})
+            with replacing(file) as part:
+                figure.savefig(part, metadata={"Date": None, "Creator": "hwgen"})
             pyplot.close(figure)
         files.append(file)
     return tuple(files)

@@ -13,6 +13,7 @@ from hwgen.evaluation.results import NAMES, end_to_end, point
 from hwgen.evaluation.workloads import POINTS
 from hwgen.model import roofline
 from hwgen.progress import step
+from hwgen.writing import write_text
 
 DATA = "evaluation.csv"
 
@@ -23,7 +24,7 @@ def run(folder: Path, *, json_wanted: bool) -> int:
     with step(f"{len(NAMES)} schedules, {len(POINTS)} models and lengths"):
         texts = {page.FILE: page.page(), DATA: data()}
     for name, text in texts.items():
-        (folder / name).write_text(text)
+        write_text(folder / name, text)
     with step("pictures"):
         drawn = figures.draw(folder)
     with step("roofline and decode"):

@@ -26,6 +26,7 @@ from hwgen.model.work import Work
 from hwgen.params import BUS_BITS, Params
 from hwgen.presets import preset
 from hwgen.timing import resident_rows
+from hwgen.writing import replacing, write_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -96,11 +97,10 @@ together (speculative decoding). Queries of a head and heads that share keys cou
 
 def write(folder: Path) -> tuple[Path, ...]:
     """Write roofline.md, roofline.svg and decode.svg; the same bytes every time."""
-    folder.mkdir(parents=True, exist_ok=True)
     params = Params(preset("sim"))
     points = _points(params)
     files = tuple(folder / name for name in ("roofline.md", "roofline.svg", "decode.svg"))
-    files[0].write_text(_text(params, points), encoding="utf-8")
+    write_text(files[0], _text(params, points))
     _figure(files[1], (6.4, 4.2), 1, lambda axes: _draw_roofs(axes[0], params, points))
     _figure(files[2], (9.6, 3.6), 3, lambda axes: _draw_limits(axes, params))
     return files
@@ -133,7 +133,8 @@ def _figure(file: Path, size: tuple[float, float], panels: int, fill: Callable[[
     with pyplot.rc_context(STYLE):
         figure, axes = pyplot.subplots(1, panels, figsize=size, layout="constrained", squeeze=False)
         fill(list(axes[0]))
-        figure.savefig(file, metadata={"Date": None, "Creator": "hwgen"})
+        with replacing(file) as part:
+            figure.savefig(part, metadata={"Date": None, "Creator": "hwgen"})
         pyplot.close(figure)
 
 

@@ -53,10 +53,11 @@ def run(arguments: argparse.Namespace) -> int:
     doctor.require(*SIMULATOR, *PICTURE, "jinja2")
     from hwgen import table
     from hwgen.checked import as_json, run_checked, table_rows
-    from hwgen.commands import to_json, write_text
+    from hwgen.commands import to_json
     from hwgen.progress import step
     from hwgen.report.page import page
     from hwgen.request import RunRequest
+    from hwgen.writing import write_text
 
     request = RunRequest.of(arguments)
     params = request.params

@@ -309,7 +309,6 @@ def run(name: str, preset: str, params: Params, *, json_wanted: bool = False, pi
     if picture is not None:
         from hwgen.scoremod.graph import draw
 
-        picture.parent.mkdir(parents=True, exist_ok=True)
         draw(picture, name, schedules(params))
     if json_wanted:
         print(to_json(found), end="")

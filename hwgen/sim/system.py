@@ -29,6 +29,7 @@ from hwgen.sim.files import read_lines
 from hwgen.sim.launch import launch
 from hwgen.sim.layout import Image
 from hwgen.timing import key_rows, reset_cycles
+from hwgen.writing import replacing
 
 TOP = "system"
 SHORT_BUILDS = "HWGEN_SHORT_BUILDS"
@@ -247,7 +248,8 @@ def run_system(
         environment = {"HWGEN_PLAN": folder / "plan.json", **(settings or {})}
         launch(build.folder, TOP, module, folder, plusargs=plusargs, settings=environment, waves=waves is not None)
         if waves is not None:
-            shutil.move(folder / "dump.vcd", waves)
+            with replacing(waves) as part:
+                shutil.move(folder / "dump.vcd", part)
         return _collect(folder, build, len(content))
     finally:
         shutil.rmtree(folder, ignore_errors=True)

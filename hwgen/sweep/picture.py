@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from hwgen.sweep.exploration import Outcome, Row
 from hwgen.sweep.output import MOST_ROWS, ordered, title, words
 from hwgen.sweep.spec import Spec
+from hwgen.writing import replacing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -37,8 +38,8 @@ MOST_LETTERS = 75
 
 def draw(spec: Spec, outcome: Outcome, axes: tuple[str, str], path: Path) -> None:
     """Write the picture of `figure` as PNG."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure(spec, outcome, axes).savefig(path, metadata={"Software": None})
+    with replacing(path) as part:
+        figure(spec, outcome, axes).savefig(part, metadata={"Software": None})
 
 
 def figure(spec: Spec, outcome: Outcome, axes: tuple[str, str]) -> Figure:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from hwgen import doctor, table
 from hwgen.command_line import UsageError
-from hwgen.commands import to_json, write_text
+from hwgen.commands import to_json
 from hwgen.config import did_you_mean
 from hwgen.sweep import output
 from hwgen.sweep.engine import open_engine
@@ -17,6 +17,7 @@ from hwgen.sweep.metrics import METRICS
 from hwgen.sweep.parse import read_spec
 from hwgen.sweep.picture import draw
 from hwgen.sweep.spec import Spec
+from hwgen.writing import write_text
 
 FOLDER = Path("build/sweep")
 
