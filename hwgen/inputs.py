@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 
 import numpy as np
@@ -23,8 +24,12 @@ from hwgen.params import Params
 from hwgen.sim.run import HeadJob
 
 NAMES = ("q", "k", "v")
-MOST_BYTES = 1 << 30
-"""Of one array in a file: more than all of the simulated memory holds is not even read."""
+MOST_BYTES = 1 << 28
+"""Of one array in a file, a quarter of what the simulated memory can hold: what is larger is not even read."""
+
+UNREADABLE = (OSError, ValueError, EOFError, RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error)
+UNREADABLE += (SyntaxError, TokenError, KeyError, TypeError)
+"""What NumPy and the standard library raise for files that are damaged, or made to do damage."""
 
 STORED = {np.dtype(np.float16): FP16, np.dtype(np.float32): FP32, np.dtype("V2"): BF16}
 """Formats by the type NumPy gives a stored array; a bfloat16 of ml_dtypes is stored as two bytes without meaning."""
@@ -162,13 +167,15 @@ def read_tensors(path: Path, params: Params) -> tuple[dict[str, CodeArray], str]
     if missing:
         there = ", ".join(sorted(arrays)) or "nothing"
         raise InputError(f"{path}: no array called {' or '.join(missing)}; there is {there}")
-    codes, stored = {}, []
+    stored = []
     for name in NAMES:
         fmt = STORED.get(arrays[name].dtype.newbyteorder("="))
         if fmt is None:
             raise InputError(f"{path}: {name} must be float16, float32 or bfloat16, not {arrays[name].dtype}")
-        codes[name] = to_codes(arrays[name], fmt, params.input)
         stored.append(fmt)
+    # What does not fit is not converted, which takes longer than reading.
+    _checked_shape(arrays, params)
+    codes = {name: to_codes(arrays[name], fmt, params.input) for name, fmt in zip(NAMES, stored, strict=True)}
     return codes, f"{path.name}: {_conversion(stored, params.input)}"
 
 
@@ -182,7 +189,7 @@ def _load(path: Path) -> dict[str, NDArray[Any]]:
             return {name: _bounded(path, file, name) if name in NAMES else np.empty(0) for name in file.files}
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
-    except (OSError, ValueError, EOFError, RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
+    except UNREADABLE as error:
         reason = getattr(error, "strerror", None) or str(error).partition("\n")[0] or type(error).__name__
         raise InputError(f"{path}: not a readable npz file: {reason}") from None
 
@@ -199,9 +206,7 @@ def _bounded(path: Path, file: np.lib.npyio.NpzFile, name: str) -> NDArray[Any]:
         shape, _, dtype = readers[version](stream)
     size = math.prod(shape) * dtype.itemsize
     if size > MOST_BYTES or any(not 0 <= length <= MOST_BYTES for length in shape):
-        raise InputError(
-            f"{path}: {name} has shape {shape}, which is more than the {MOST_BYTES} bytes one can simulate"
-        )
+        raise InputError(f"{path}: {name} has shape {shape}, more than {MOST_BYTES} bytes")
     array: NDArray[Any] = file[name]
     return array
 

@@ -101,7 +101,7 @@ class Entry:
         """A whole number, true, false, none, or else text. Quoted words are text."""
         text = self.text()
         words: dict[str, bool | None] = {"true": True, "false": False, "none": None, "null": None}
-        if self._plain and re.fullmatch(r"[-+]?[0-9]+", text):
+        if self._plain and re.fullmatch(r"[-+]?[0-9]{1,1000}", text):
             return int(text)
         return words[text] if self._plain and text in words else text
 
@@ -138,6 +138,8 @@ def parse(text: str | bytes, file: str) -> Entry:
         raise ConfigError(f"{where}: not YAML: {error.problem or error.context}") from None
     except yaml.YAMLError as error:
         raise ConfigError(f"{file}: not YAML: {' '.join(str(error).split())}") from None
+    except RecursionError:
+        raise ConfigError(f"{file}: lists or keys are nested too deep") from None
     if node is None:
         raise ConfigError(f"{file}:1:1: the file is empty")
     return Entry(file, node)

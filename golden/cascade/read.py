@@ -67,6 +67,8 @@ class _Reader:
             raise CascadeError(str(error.problem or error.context), place) from None
         except yaml.YAMLError as error:
             raise CascadeError(f"{file or 'the text'} is no YAML: {error}") from None
+        except RecursionError:
+            raise CascadeError(f"{file or 'the text'} is nested too deep") from None
 
     def at(self, line: int, column: int) -> Place:
         """A place by line and column from 0 on."""

@@ -26,11 +26,15 @@ from hwgen.emit import to_verilog
 from hwgen.errors import ConfigError, SimulationError
 from hwgen.memory.convert import raw_beat
 from hwgen.params import LENGTH_BITS, Params
+from hwgen.sim.children import ended_with_us
 from hwgen.softmax.output import lse_beat, output_beat
 
 HERE = Path(__file__).parent
 TOP = "testbench"
 PORTS = ("clk", "rst", "done", "violated", "saturated", "poisoned", "rows_out", "counters")
+
+COMPLETE = "complete"
+"""The file in a simulator's folder that says that all is there: the program's fingerprint."""
 
 BESIDE = ("cascade", "evaluation", "model", "report", "schedule", "sweep")
 """Rooms of hwgen from which no simulator is made: changing them leaves simulators as they are."""
@@ -126,16 +130,31 @@ def cached_build(key: str, sources: Callable[[Path], list[Path]], recipe: Recipe
     Who asks for a simulator that somebody else is building waits for it. Raises MissingTool or SimulationError.
     """
     folder = cache_folder() / key
-    if (folder / "complete").exists():
+    if is_whole(folder, recipe.top):
         return folder
     doctor.require("verilator", "g++", "make", "perl", "cocotb", "libpython")
     cache_folder().mkdir(parents=True, exist_ok=True)
     # The lock ends with its owner, however that ends.
     with open(cache_folder() / f"{key}.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (folder / "complete").exists():
+        if not is_whole(folder, recipe.top):
+            # What somebody has damaged is made again.
+            shutil.rmtree(folder, ignore_errors=True)
             _build(folder, sources, recipe)
     return folder
+
+
+def is_whole(folder: Path, program: str) -> bool:
+    """Whether a simulator is there and is as it was built."""
+    try:
+        return (folder / COMPLETE).read_text() == fingerprint(folder / program)
+    except (OSError, ValueError):
+        return False
+
+
+def fingerprint(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _build(folder: Path, sources: Callable[[Path], list[Path]], recipe: Recipe) -> None:
@@ -143,11 +162,11 @@ def _build(folder: Path, sources: Callable[[Path], list[Path]], recipe: Recipe) 
     work = Path(tempfile.mkdtemp(prefix=f"{folder.name}-", dir=cache_folder()))
     try:
         _compile(work, sources(work), recipe)
-        (work / "complete").touch()
-        with contextlib.suppress(OSError):
-            work.rename(folder)
+        (work / COMPLETE).write_text(fingerprint(work / recipe.top))
+        work.rename(folder)
     except SimulationError:
-        (work / "build.log").replace(cache_folder() / "failed.log")
+        with contextlib.suppress(OSError):
+            (work / "build.log").replace(cache_folder() / "failed.log")
         raise
     finally:
         shutil.rmtree(work, ignore_errors=True)
@@ -181,13 +200,15 @@ def make_arguments(fast: bool) -> list[str]:
 
 @contextlib.contextmanager
 def environment(extra: str = "") -> Iterator[None]:
-    """os.environ as the tools need it, for as long as they run; the runner reads it there."""
+    """os.environ as the tools need it, for as long as they run, which is no longer than this process does; the runner
+    reads it there."""
     before = dict(os.environ)
     os.environ.update(doctor.tool_environment())
     os.environ.pop("VERILATOR_ROOT", None)
     os.environ["MAKEFLAGS"] = " ".join(filter(None, [os.environ.get("MAKEFLAGS", ""), extra]))
     try:
-        yield
+        with ended_with_us():
+            yield
     finally:
         os.environ.clear()
         os.environ.update(before)
