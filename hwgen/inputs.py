@@ -27,7 +27,15 @@ NAMES = ("q", "k", "v")
 MOST_BYTES = 1 << 28
 """Of one array in a file, a quarter of what the simulated memory can hold: what is larger is not even read."""
 
-UNREADABLE = (OSError, ValueError, EOFError, RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error)
+UNREADABLE: tuple[type[Exception], ...] = (
+    OSError,
+    ValueError,
+    EOFError,
+    RuntimeError,
+    MemoryError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 UNREADABLE += (SyntaxError, TokenError, KeyError, TypeError)
 """What NumPy and the standard library raise for files that are damaged, or made to do damage."""
 
@@ -152,6 +160,9 @@ def random_tensors(
     b, h, length, keys = shape
     shared = h if kv_heads is None else kv_heads
     e, f = head or (params.config.head_e, params.config.head_f)
+    for what, count in (("queries", b * h * length * e), ("keys", b * shared * keys * max(e, f))):
+        if count > MOST_BYTES:
+            raise InputError(f"random {what} of {count} numbers are more than the {MOST_BYTES} one can simulate")
     rng = np.random.default_rng(seed)
     sizes = {"q": (b, h, length, e), "k": (b, shared, keys, e), "v": (b, shared, keys, f)}
     return {name: encode(rng.standard_normal(size), params.input) for name, size in sizes.items()}
@@ -197,6 +208,7 @@ def _load(path: Path) -> dict[str, NDArray[Any]]:
 def _bounded(path: Path, file: np.lib.npyio.NpzFile, name: str) -> NDArray[Any]:
     """An array of an npz file, read only if its header names a size that can be simulated: a small file may unpack to
     any size. Raises InputError or ValueError."""
+    assert file.zip is not None
     member = name if name in file.zip.namelist() else f"{name}.npy"
     with file.zip.open(member) as stream:
         version = np.lib.format.read_magic(stream)
