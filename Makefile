@@ -13,7 +13,7 @@ PIP := $(VENV)/bin/python -m pip --quiet --disable-pip-version-check install
 export XDG_CACHE_HOME ?= $(CURDIR)/.cache
 export MPLCONFIGDIR ?= $(XDG_CACHE_HOME)/matplotlib
 
-.PHONY: help setup test lint demo demo-minilm fuzz model-campaign sweep-campaign formal area board-netlist board-test test-torch test-browser bench mutate coverage results clean distclean
+.PHONY: help setup test lint demo demo-minilm fuzz model-campaign sweep-campaign formal area board-netlist board-test test-torch test-browser icarus soak dependencies bench mutate coverage results clean distclean
 .DEFAULT_GOAL := help
 
 help: ## this table
@@ -90,6 +90,19 @@ test-browser: setup ## install Playwright and look at the page of `hwgen report`
 	@mkdir -p build
 	@$(PIP) --only-binary :all: "playwright>=1.60"
 	$(VENV)/bin/python -m pytest --basetemp=build/pytest rtl_tests/optional/browser.py
+
+icarus: setup ## the emitted Verilog in Icarus Verilog: the same bits, and no X behind the reset
+	@command -v iverilog > /dev/null || { echo "iverilog is missing; on Debian and Ubuntu: apt-get install iverilog"; exit 1; }
+	@mkdir -p build
+	$(VENV)/bin/python -m pytest --basetemp=build/pytest-icarus rtl_tests/optional/icarus.py
+
+MINUTES ?= 60
+
+soak: setup ## random jobs and resets on simulated accelerators for MINUTES=60, watching the memory
+	$(VENV)/bin/python -m rtl_tests.soak --minutes $(MINUTES)
+
+dependencies: setup ## write docs/dependencies.md from what is installed
+	$(VENV)/bin/python .ci/dependencies
 
 bench: setup ## measure utilisation, traffic and error; results in build/bench.json
 	@mkdir -p build
