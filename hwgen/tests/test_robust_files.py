@@ -11,7 +11,7 @@ import pytest
 
 from hwgen import cli, commands, doctor
 from hwgen.errors import ConfigError, InputError
-from hwgen.inputs import MOST_BYTES, read_tensors
+from hwgen.inputs import MOST_BYTES, random_tensors, read_tensors
 from hwgen.params import Params
 from hwgen.presets import preset
 from hwgen.tests.fakes import empty_verilog
@@ -162,3 +162,9 @@ def test_too_little_memory_is_one_line(capsys: pytest.CaptureFixture[str], monke
     monkeypatch.setattr(commands, "presets", greedy)
     assert cli.main(["presets"]) == 2
     assert capsys.readouterr().err == "hwgen: not enough memory\n"
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1 << 40, 1), (1, 1, 1, 1 << 40), (1 << 16, 1 << 16, 1 << 16, 1 << 16)])
+def test_random_tensors_that_cannot_be(shape: tuple[int, int, int, int]) -> None:
+    with pytest.raises(InputError, match="numbers are more than"):
+        random_tensors(shape, 1, TINY)
