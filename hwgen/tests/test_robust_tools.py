@@ -93,7 +93,11 @@ with environment():
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_whoever_is_stopped_leaves_no_orphans(number: signal.Signals) -> None:
     process = subprocess.Popen(
-        [sys.executable, "-c", TREE], env=os.environ | {"PYTHONPATH": str(ROOT)}, stderr=subprocess.PIPE
+        [sys.executable, "-c", TREE],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stderr=subprocess.PIPE,
+        # Whoever runs the tests in the background, or with nohup, ignores signals, and children inherit that.
+        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL) and None,
     )
     deadline = time.monotonic() + 60
     while len(family := descendants(process.pid)) < 3 and time.monotonic() < deadline:
