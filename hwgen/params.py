@@ -50,6 +50,9 @@ MOST_ARGUMENT_WORDS = 1 << 16
 
 BUS_BITS = (32, 64, 128, 256, 512)
 
+FEWEST_ADDRESS_BITS = 16
+"""Of addresses that reach 64 KiB: more than the block RAM that a small FPGA has left."""
+
 PAGE_BYTES = 4096
 """What no AXI burst crosses a multiple of."""
 
@@ -97,8 +100,8 @@ class Params:
         c = self.config
         if c.bus_bits not in BUS_BITS:
             raise ConfigError(f"bus_bits must be one of {', '.join(map(str, BUS_BITS))}, not {c.bus_bits!r}")
-        if not 32 <= c.address_bits <= 64:
-            raise ConfigError(f"address_bits must lie in 32 .. 64, not {c.address_bits!r}")
+        if not FEWEST_ADDRESS_BITS <= c.address_bits <= 64:
+            raise ConfigError(f"address_bits must lie in {FEWEST_ADDRESS_BITS} .. 64, not {c.address_bits!r}")
         longest = min(256, PAGE_BYTES // self.bus_bytes)
         if c.burst_beats & (c.burst_beats - 1) or not 1 <= c.burst_beats <= longest:
             limits = f"1 .. {longest} with bus_bits={c.bus_bits}"

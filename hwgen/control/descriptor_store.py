@@ -85,10 +85,13 @@ class DescriptorStore(Part):
         lane = self.number[: ceil_log2(lanes)]
         if bus == 32:
             # Halves come one after the other, the low one first.
-            low = self._bank(m, "low", 32, taken & ~place[0], place[1:], self.number, word)
-            rest = Cat(word[: bits - 32], word[bits - 32 :].any())
-            high = self._bank(m, "high", len(rest), taken & place[0], place[1:], self.number, rest)
-            m.d.comb += self.field.eq(Cat(low, high))
+            values, beyond = [], []
+            for half, (name, used) in enumerate((("low", min(bits, 32)), ("high", max(bits - 32, 0)))):
+                part = Cat(word[:used], word[used:].any()) if used < 32 else word
+                kept = self._bank(m, name, len(part), taken & (place[0] == half), place[1:], self.number, part)
+                values.append(kept[:used])
+                beyond.append(kept[used:].any())
+            m.d.comb += self.field.eq(Cat(*values, Cat(beyond).any()))
             return
         found = []
         for i in range(lanes):

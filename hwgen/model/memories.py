@@ -118,5 +118,5 @@ def _control(params: Params) -> Iterator[Bank]:
     if lanes:
         yield Bank("control", lanes, address_bits + 1, FIELDS // lanes)
     else:
-        yield Bank("control", 1, 32, FIELDS)
-        yield Bank("control", 1, address_bits - 32 + 1, FIELDS)
+        yield Bank("control", 1, min(address_bits, 31) + 1, FIELDS)
+        yield Bank("control", 1, max(address_bits - 32, 0) + 1, FIELDS)

@@ -138,7 +138,8 @@ def read_records(
 
 def default_base(params: Params) -> int:
     """Where the memory begins if nobody says: high enough for the highest address bit to matter."""
-    return (1 << (params.config.address_bits - 1)) + 0x5A5 * PAGE_BYTES
+    half = 1 << (params.config.address_bits - 1)
+    return half + 0x5A5 * PAGE_BYTES % half
 
 
 @dataclass

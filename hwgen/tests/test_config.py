@@ -116,8 +116,8 @@ def test_limits(name: str) -> None:
         ({"cols": 12, "lanes": 5}, "lanes=5 must divide cols=12: one of 1, 2, 3, 4, 6, 12"),
         ({"buffer_rows": 1}, "buffer_rows must be at least 2, not 1"),
         ({"bus_bits": 96}, "bus_bits must be one of 32, 64, 128, 256, 512, not 96"),
-        ({"address_bits": 31}, "address_bits must lie in 32 .. 64, not 31"),
-        ({"address_bits": 65}, "address_bits must lie in 32 .. 64, not 65"),
+        ({"address_bits": 15}, "address_bits must lie in 16 .. 64, not 15"),
+        ({"address_bits": 65}, "address_bits must lie in 16 .. 64, not 65"),
         ({"burst_beats": 12}, "burst_beats must be a power of two in 1 .. 256 with bus_bits=128, not 12"),
         ({"burst_beats": 4, "bus_bits": 32, "queue_beats": 7}, "queue_beats must hold two bursts, 8, not 7"),
         (

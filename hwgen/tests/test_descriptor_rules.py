@@ -178,7 +178,9 @@ def test_rows_of_accepted_outputs_are_apart() -> None:
     assert len(set(outcomes)) == 4
 
 
-@pytest.mark.parametrize("params", [tiny(), tiny(address_bits=32), PARAMS], ids=["64", "32", "40"])
+@pytest.mark.parametrize(
+    "params", [tiny(), tiny(address_bits=32), PARAMS, tiny(address_bits=17)], ids=["64", "32", "40", "17"]
+)
 def test_random_good_descriptors_are_good(params: Params) -> None:
     """They reach the end of the address space, one element further is too far."""
     descriptors = RandomDescriptors(4, params)

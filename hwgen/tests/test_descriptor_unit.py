@@ -22,6 +22,7 @@ SHAPES = [
     pytest.param(tiny(bus_bits=512, address_bits=40, out_format="fp32", head_e=12, head_f=4), 160, id="512-bit-words"),
     pytest.param(tiny(bus_bits=64, address_bits=48, in_format="fp32", out_format="fp16"), 80, id="64-bit-words"),
     pytest.param(tiny(bus_bits=32, address_bits=32, rows_f=2, lanes=1, scale_bits=12), 36, id="32-bit-words"),
+    pytest.param(tiny(bus_bits=32, address_bits=17), 36, id="short-addresses"),
     pytest.param(scored(5, block_list=True, bus_bits=64, address_bits=42), 60, id="a-score-program"),
     pytest.param(tiny(block_list=True, bus_bits=512, address_bits=32), 60, id="lists-of-segments"),
     pytest.param(tiny(bus_bits=256, rows_e=6, head_e=18, head_f=4, rows_f=4), 60, id="three-folds"),
