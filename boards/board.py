@@ -6,11 +6,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from amaranth.utils import ceil_log2
+
 from hwgen.params import Params
 from hwgen.presets import preset
 
-MEMORY_BASE = 0x8000_0000
-"""Address of the first byte of a board's memory, as the accelerator and the host see it."""
+
+def memory_base(memory_bytes: int) -> int:
+    """Address of the first byte of a board's memory, as the accelerator and the host see it: the lowest one that is not
+    0 and that leaves the upper bits of all its addresses alike."""
+    return 1 << ceil_log2(memory_bytes)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -35,7 +35,7 @@ MACHINES: dict[str, tuple[str, dict[str, object]]] = {
     "tiny": ("tiny", {}),
     "demo": ("demo", {}),
     "sim": ("sim", {}),
-    "ecp5": ("ecp5", {}),
+    "ecp5": ("ecp5", {"address_bits": 32}),
     "one slot": ("tiny", {"slots": 1}),
     "many slots": ("tiny", {"slots": 13, "cols": 3}),
     "more lanes": ("demo", {"lanes": 8}),

@@ -63,7 +63,7 @@ class Design:
 
 def make_design(board: Board, params: Params, seed: int) -> Design:
     """Write the machine down. Raises ConfigError if the board cannot have it, MissingTool."""
-    require_bus(params)
+    require_bus(params, board.memory_bytes)
     family = families()[board.family]
     for tool in family.tools:
         tools.find(tool)

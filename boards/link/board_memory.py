@@ -65,7 +65,7 @@ class AnswerQueue(Part):
 
 
 class BoardMemory(Part):
-    """`memory_bytes` of block RAM from MEMORY_BASE on, in banks of powers of two of bus words.
+    """`memory_bytes` of block RAM from `boards.board.memory_base` on, in banks of powers of two of bus words.
 
     The accelerator's side takes INCR bursts of one ID and answers in order: DECERR for those outside. Read and write
     throughput 1 word each at the same time (bursts of one beat: one in 2 cycles), read latency READ_LATENCY cycles from

@@ -7,7 +7,7 @@ from amaranth.lib import data, stream
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
-from boards.board import MEMORY_BASE
+from boards.board import memory_base
 from hwgen.memory.axi import burst_layout
 from hwgen.params import PAGE_BYTES, Params
 from hwgen.part import Part
@@ -25,14 +25,14 @@ def beat_layout(bits: int) -> data.StructLayout:
 
 def in_memory(address: Any, memory_bytes: int) -> Any:
     """Whether an address is that of a byte of memory, by its page. Raises ValueError for a memory that ends inside of
-    one, or that an address cannot be told to be in by its upper bits."""
+    one, or that addresses are too short for."""
     if memory_bytes <= 0 or memory_bytes % PAGE_BYTES:
         raise ValueError(f"a board's memory must be a multiple of {PAGE_BYTES} bytes, not {memory_bytes!r}")
     bits = ceil_log2(memory_bytes)
-    if MEMORY_BASE % (1 << bits):
-        raise ValueError(f"a board's memory at {MEMORY_BASE:#x} must be smaller than {memory_bytes} bytes")
+    if len(address) <= bits:
+        raise ValueError(f"addresses of {len(address)} bits do not reach a board's memory of {memory_bytes} bytes")
     page = address[ceil_log2(PAGE_BYTES) : bits]
-    return (address[bits:] == MEMORY_BASE >> bits) & (page <= memory_bytes // PAGE_BYTES - 1)
+    return (address[bits:] == memory_base(memory_bytes) >> bits) & (page <= memory_bytes // PAGE_BYTES - 1)
 
 
 class Bursts(Part):

@@ -6,7 +6,7 @@ from amaranth.hdl import C, Cat, Module, Mux, Signal
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
-from boards.board import MEMORY_BASE
+from boards.board import memory_base
 from boards.link.frame_receiver import COUNT_BITS
 from boards.link.protocol import ANSWER, BLOCK, HEADER, IDENTITY, LINK_MAGIC, LINK_VERSION, Command, Status
 from hwgen.control.register_map import ADDRESS_BITS, WORD_BYTES
@@ -183,7 +183,8 @@ class Executor(Part):
 
     def _tell(self, m: Module) -> Signal:
         """The byte of the identity that the index names, a cycle later."""
-        told, byte = IDENTITY.pack(LINK_MAGIC, LINK_VERSION, BLOCK, MEMORY_BASE, self._memory_bytes), Signal(8)
+        memory = memory_base(self._memory_bytes), self._memory_bytes
+        told, byte = IDENTITY.pack(LINK_MAGIC, LINK_VERSION, BLOCK, *memory), Signal(8)
         with m.Switch(self._index[: ceil_log2(len(told))]):
             for number, value in enumerate(told):
                 with m.Case(number):

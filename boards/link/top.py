@@ -5,6 +5,7 @@ from typing import Any
 from amaranth.hdl import Cat, ClockDomain, ClockSignal, Module, ResetSignal, Signal
 from amaranth.lib.wiring import In, Out
 
+from boards.board import memory_base
 from boards.link.board_memory import BoardMemory
 from boards.link.bridge import MEMORY_PORT, Bridge
 from boards.link.lamps import Alive, Stretch
@@ -19,11 +20,13 @@ HOST_ADDRESS_BITS = 32
 BUS_BITS = (32, 64, 128)
 
 
-def require_bus(params: Params) -> None:
-    """Raises ConfigError if the machine's bus is not one that a board has."""
+def require_bus(params: Params, memory_bytes: int) -> None:
+    """Raises ConfigError if the machine's bus is not one that a board with so much memory has."""
     c = params.config
-    if c.address_bits != HOST_ADDRESS_BITS or c.bus_bits not in BUS_BITS:
-        wanted = f"address_bits={HOST_ADDRESS_BITS} and bus_bits one of {', '.join(map(str, BUS_BITS))}"
+    fewest = memory_base(memory_bytes).bit_length()
+    if not fewest <= c.address_bits <= HOST_ADDRESS_BITS or c.bus_bits not in BUS_BITS:
+        widths = ", ".join(map(str, BUS_BITS))
+        wanted = f"address_bits in {fewest} .. {HOST_ADDRESS_BITS} and bus_bits one of {widths}"
         raise ConfigError(f"a board needs {wanted}, not {c.address_bits} and {c.bus_bits}")
 
 
@@ -39,7 +42,7 @@ class BoardTop(Part):
     """
 
     def __init__(self, params: Params, *, memory_bytes: int, clocks_per_bit: int) -> None:
-        require_bus(params)
+        require_bus(params, memory_bytes)
         self._params, self._bytes, self._clocks = params, memory_bytes, clocks_per_bit
         super().__init__({"clk": In(1), "rst": In(1), "uart_rx": In(1), "uart_tx": Out(1, init=1), "leds": Out(4)})
 

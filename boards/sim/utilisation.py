@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from boards.board import MEMORY_BASE
+from boards.board import memory_base
 from boards.host.driver import Accelerator, Run
 from boards.host.link import Link
 from boards.sim.board import SimulatedBoard
@@ -40,7 +40,7 @@ class LoadedBoard:
 
     def run(self, task: Task, lse: bool) -> Answer:
         """Raises InputError if the memory is too small, and what `SimulatedBoard` and `Accelerator` raise."""
-        image, placed = place_task(task, lse, MEMORY_BASE)
+        image, placed = place_task(task, lse, memory_base(self._bytes))
         if image.size > self._bytes:
             raise InputError(f"the problem takes {image.size} bytes of the board's memory, which has {self._bytes}")
         content = image.content().tobytes()

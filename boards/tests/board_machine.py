@@ -7,12 +7,14 @@ from typing import Any
 import numpy as np
 
 import hwgen
+from boards.board import memory_base
 from boards.sim import Faults, SimulatedBoard
 from hwgen.params import Params
 from hwgen.presets import preset
 
 CONFIG = preset("tiny").replace({"address_bits": 32, "bus_bits": 32, "in_format": "fp16", "out_format": "fp16"})
 MEMORY_BYTES = 5 * 4096
+MEMORY_BASE = memory_base(MEMORY_BYTES)
 
 Arrays = list[np.ndarray[Any, Any]]
 

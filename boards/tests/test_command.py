@@ -10,6 +10,7 @@ import pytest
 
 from boards.catalogue import BOARDS
 from boards.flow import tools
+from boards.link.top import require_bus
 from boards.report import summary
 from hwgen.cli import main
 from hwgen.params import Params
@@ -24,7 +25,7 @@ REFUSED = {
         "ulx3s-85f",
         "--preset",
         "sim",
-    ): "a board needs address_bits=32 and bus_bits one of 32, 64, 128, not 64",
+    ): "a board needs address_bits in 20 .. 32 and bus_bits one of 32, 64, 128, not 64",
     ("--board", "ulx3s-85f", "--set", "cols=3", "lanes=2"): "lanes=2 must divide cols=3",
 }
 
@@ -51,7 +52,7 @@ def test_list(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_presets_of_boards_fit_their_buses() -> None:
     for board in BOARDS.values():
-        assert board.params.config.address_bits == 32
+        require_bus(board.params, board.memory_bytes)
         assert board.memory_bytes % 4096 == 0
 
 

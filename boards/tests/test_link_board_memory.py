@@ -5,8 +5,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from amaranth.hdl import Signal
 
-from boards.board import MEMORY_BASE
+from boards.board import memory_base
 from boards.link.bank import bank_words
 from boards.link.board_memory import BoardMemory
 from boards.link.bursts import in_memory
@@ -14,6 +15,7 @@ from hwgen.memory.axi import Response, read_layout
 from hwgen.tests.bench import STALLS, Testbench, receiver, run, sender, tiny
 
 SIZE = 5 * 4096
+MEMORY_BASE = memory_base(SIZE)
 LONGEST = 16
 
 
@@ -176,7 +178,9 @@ def test_banks(kib: int, bus_bytes: int, words: tuple[int, ...]) -> None:
     assert bank_words(kib << 10, bus_bytes) == words and sum(words) * bus_bytes == kib << 10
 
 
-@pytest.mark.parametrize(("size", "text"), [(5000, "a multiple of 4096 bytes, not 5000"), (1 << 32, "smaller than")])
+@pytest.mark.parametrize(
+    ("size", "text"), [(5000, "a multiple of 4096 bytes, not 5000"), (1 << 16, "addresses of 16 bits do not reach")]
+)
 def test_refused(size: int, text: str) -> None:
     with pytest.raises(ValueError, match=text):
-        in_memory(0, size)
+        in_memory(Signal(16), size)

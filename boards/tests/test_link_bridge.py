@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from amaranth.sim import Simulator
 
-from boards.board import MEMORY_BASE
+from boards.board import memory_base
 from boards.link.bridge import Exchange
 from boards.link.crc import CYCLES
 from boards.link.protocol import (
@@ -29,6 +29,7 @@ from hwgen.tests.bench import gaps
 
 BYTE_CYCLES = CYCLES + 2
 MEMORY_BYTES = 8192
+MEMORY_BASE = memory_base(MEMORY_BYTES)
 NOWHERE = 0x100
 """A register that is not there."""
 

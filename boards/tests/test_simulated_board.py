@@ -16,14 +16,13 @@ import pytest
 
 import boards
 import hwgen
-from boards.board import MEMORY_BASE
 from boards.host.board import Board
 from boards.host.bus import BoardError, LinkError
 from boards.host.driver import Accelerator
 from boards.host.link import Link
 from boards.sim import Faults, SimulatedBoard
 from boards.sim.utilisation import LoadedBoard
-from boards.tests.board_machine import CONFIG, MEMORY_BYTES, board, golden, require_equal, tensors
+from boards.tests.board_machine import CONFIG, MEMORY_BASE, MEMORY_BYTES, board, golden, require_equal, tensors
 from hwgen.backends import place_task
 from hwgen.errors import InputError
 from hwgen.params import Params
