@@ -7,7 +7,6 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from boards.flow.family import TOP
 from boards.flow.parts import PARTS, part_of
 from hwgen.drawing import saved_figure
 
@@ -28,7 +27,8 @@ KINDS = (("logic", 1.6), ("DSP", 14), ("RAM", 14))
 
 def cells(placed: Path) -> Iterator[tuple[int, int, str, str]]:
     """Column, row, kind and part of every placed cell."""
-    module = json.loads(placed.read_text())["modules"][TOP]
+    # Place and route has flattened what it read, and calls it by a name of its own.
+    (module,) = json.loads(placed.read_text())["modules"].values()
     for name, cell in module["cells"].items():
         found = PLACE.search(cell.get("attributes", {}).get("NEXTPNR_BEL", ""))
         if found is None:
