@@ -119,24 +119,34 @@ module system #(
     wire wrong_last, value_busy, active;
     wire [3:0] cause;
 
+    // What stands beside a valid that is not set is wrong in every bit: nobody may look at it.
+    wire [11:0] s_awaddr = s_awvalid ? address : ~address;
+    wire [11:0] s_araddr = s_arvalid ? address : ~address;
+    wire [31:0] s_wdata = s_wvalid ? data : ~data;
+    wire [3:0] s_wstrb = s_wvalid ? strobe : ~strobe;
+    wire [BUS-1:0] seen_rdata = m_rvalid ? m_rdata : ~m_rdata;
+    wire [1:0] seen_rresp = m_rvalid ? m_rresp : ~m_rresp;
+    wire seen_rlast = m_rvalid ? m_rlast : !m_rlast;
+    wire [1:0] seen_bresp = m_bvalid ? m_bresp : ~m_bresp;
+
     hwgen_accelerator accelerator (
         .aclk(clk), .aresetn(!reset), .interrupt(interrupt), .cause(cause), .value_busy(value_busy), .active(active),
-        .s_axi_awaddr(address), .s_axi_awprot(3'd0), .s_axi_awvalid(s_awvalid), .s_axi_awready(s_awready),
-        .s_axi_wdata(data), .s_axi_wstrb(strobe), .s_axi_wvalid(s_wvalid), .s_axi_wready(s_wready),
+        .s_axi_awaddr(s_awaddr), .s_axi_awprot(3'd0), .s_axi_awvalid(s_awvalid), .s_axi_awready(s_awready),
+        .s_axi_wdata(s_wdata), .s_axi_wstrb(s_wstrb), .s_axi_wvalid(s_wvalid), .s_axi_wready(s_wready),
         .s_axi_bresp(s_bresp), .s_axi_bvalid(s_bvalid), .s_axi_bready(s_bready),
-        .s_axi_araddr(address), .s_axi_arprot(3'd0), .s_axi_arvalid(s_arvalid), .s_axi_arready(s_arready),
+        .s_axi_araddr(s_araddr), .s_axi_arprot(3'd0), .s_axi_arvalid(s_arvalid), .s_axi_arready(s_arready),
         .s_axi_rdata(s_rdata), .s_axi_rresp(s_rresp), .s_axi_rvalid(s_rvalid), .s_axi_rready(s_rready),
         .m_axi_awid(m_awid), .m_axi_awaddr(m_awaddr), .m_axi_awlen(m_awlen), .m_axi_awsize(m_awsize),
         .m_axi_awburst(m_awburst), .m_axi_awlock(m_awlock), .m_axi_awcache(m_awcache), .m_axi_awprot(m_awprot),
         .m_axi_awqos(m_awqos), .m_axi_awvalid(m_awvalid), .m_axi_awready(m_awready),
         .m_axi_wdata(m_wdata), .m_axi_wstrb(m_wstrb), .m_axi_wlast(m_wlast), .m_axi_wvalid(m_wvalid),
         .m_axi_wready(m_wready),
-        .m_axi_bid(1'b0), .m_axi_bresp(m_bresp), .m_axi_bvalid(m_bvalid), .m_axi_bready(m_bready),
+        .m_axi_bid(1'b0), .m_axi_bresp(seen_bresp), .m_axi_bvalid(m_bvalid), .m_axi_bready(m_bready),
         .m_axi_arid(m_arid), .m_axi_araddr(m_araddr), .m_axi_arlen(m_arlen), .m_axi_arsize(m_arsize),
         .m_axi_arburst(m_arburst), .m_axi_arlock(m_arlock), .m_axi_arcache(m_arcache), .m_axi_arprot(m_arprot),
         .m_axi_arqos(m_arqos), .m_axi_arvalid(m_arvalid), .m_axi_arready(m_arready),
-        .m_axi_rid(1'b0), .m_axi_rdata(m_rdata), .m_axi_rresp(m_rresp), .m_axi_rlast(m_rlast), .m_axi_rvalid(m_rvalid),
-        .m_axi_rready(m_rready)
+        .m_axi_rid(1'b0), .m_axi_rdata(seen_rdata), .m_axi_rresp(seen_rresp), .m_axi_rlast(seen_rlast),
+        .m_axi_rvalid(m_rvalid), .m_axi_rready(m_rready)
     );
 
     axi_memory #(.ADDRESS(ADDRESS), .BUS(BUS), .WORDS(WORDS)) memory (
