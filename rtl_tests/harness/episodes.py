@@ -95,10 +95,11 @@ def queue(
     descriptors: list[Descriptor],
     memory: MemoryTraits,
     tails: Sequence[int] | None = None,
+    places: int | None = None,
     **known: object,
 ) -> Episode:
-    """All descriptors of a ring, submitted up to each of the `tails`."""
-    script = Script(core).prepare(ring_of(image, descriptors), len(descriptors))
+    """All descriptors of a ring of so many places, or just enough, submitted up to each of the `tails`."""
+    script = Script(core).prepare(ring_of(image, descriptors), places or len(descriptors))
     script.serve(tails or [len(descriptors)])
     return Episode(name, core, image, descriptors, script.lines, memory, **known)  # type: ignore[arg-type]
 

@@ -11,11 +11,12 @@ import numpy as np
 
 from golden import bitexact
 from golden.formats import CodeArray, encode
+from golden.scoremod.evaluate import evaluate
 from hwgen.params import Params
 from hwgen.scoremod import BiasTensor, Parameter, Table, Traced, library, trace
 from hwgen.scoremod.block_list import Pages, encode_list, machine_list
 from rtl_tests.harness.configurations import ACCELERATORS, BASE
-from rtl_tests.harness.layers import Layer, Score, layer
+from rtl_tests.harness.layers import Layer, Score, layer, stack
 from rtl_tests.harness.score_mods import MODS, combined
 
 BATCHES, HEADS, POSITIONS = 3, 9, 64
@@ -115,12 +116,12 @@ def machine(name: str) -> Params:
     return Params(BASE.replace(choices))
 
 
-def arguments(rng: np.random.Generator, name: str, **known: int) -> dict[str, np.ndarray]:
-    """Codes of all arguments: those to begin with, or any that they may hold; `known` parameters are as given."""
+def arguments(rng: np.random.Generator, name: str, **known: Any) -> dict[str, np.ndarray]:
+    """Codes of all arguments: those to begin with, or any that they may hold; `known` ones are as given."""
     codes = dict(traced(name).codes())
     for argument in traced(name).program.arguments:
         if argument.name in known:
-            codes[argument.name] = np.array([known[argument.name]])
+            codes[argument.name] = np.broadcast_to(known[argument.name], argument.size).copy()
         elif rng.random() < 0.5:
             codes[argument.name] = rng.integers(argument.low, argument.high + 1, argument.size)
     return codes
@@ -145,7 +146,7 @@ def score_layer(rng: np.random.Generator, name: str, largest: int = 20, **known:
     return listed(rng, changed) if core.config.block_list and rng.random() >= 0.2 else changed
 
 
-def scored(rng: np.random.Generator, name: str, base: Layer, **known: int) -> Layer:
+def scored(rng: np.random.Generator, name: str, base: Layer, **known: Any) -> Layer:
     """A layer with random arguments for a machine's program and, if it reads one, a bias."""
     core = machine(name)
     bias = bias_tensor(rng, base, core) if core.has_bias else None
@@ -166,3 +167,27 @@ def listed(rng: np.random.Generator, base: Layer, pages: Sequence[Pages] | None 
     lengths = np.broadcast_to(base.k.shape[2] if base.lengths is None else base.lengths, base.q.shape[:1])
     segments = encode_list(machine_list(seen, core, group, pages, lengths))
     return replace(base, score=replace(base.score, segments=segments))
+
+
+def dropout_edges(rng: np.random.Generator, name: str, count: int = 8) -> list[Layer]:
+    """Pairs, each alone in a layer, that are kept by the least that a threshold can be told apart by, and the same
+    pairs not kept."""
+    program, wide = traced(name).program, {"window_first": -POSITIONS, "window_last": POSITIONS}
+    pair = {"b": 0, "h": 0, "q": 0, "kv": 0}
+    layers = []
+    for seed in range(count):
+        codes = arguments(rng, name, dropout_seed=seed, key_lengths=POSITIONS, **wide)
+
+        def kept(threshold: int, codes: dict[str, np.ndarray] = codes) -> bool:
+            given = codes | {"dropout_threshold": np.array([threshold])}
+            return bool(np.all(evaluate(program, pair, given)["keep"]))
+
+        low, high = 0, (1 << 30) - 1
+        while low < high:
+            middle = (low + high + 1) // 2
+            low, high = (middle, high) if kept(middle) else (low, middle - 1)
+        for threshold in (low, low + 1):
+            own = codes | {"dropout_threshold": np.array([threshold])}
+            q, k, v = (stack(rng, (1, 1, 1, n), machine(name)) for n in (1, 1, 3))
+            layers.append(Layer(q, k, v, scale=1.0, score=Score(params=machine(name), arguments=own)))
+    return layers

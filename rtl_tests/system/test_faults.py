@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from hwgen.control.descriptor import DESCRIPTOR_BYTES, PLACES, Descriptor, pack
+from hwgen.control.descriptor import DESCRIPTOR_BYTES, PLACES, STRIDES, TENSORS, Descriptor, pack
 from hwgen.control.descriptor_rules import tensors
 from hwgen.control.faults import Fault
 from hwgen.sim.layout import Image, Placed, arrangements
@@ -36,7 +36,7 @@ FIELDS: list[tuple[Fault, str, int, Change]] = [
     (Fault.RESERVED, "reserved_flags", 0, {"reserved_flags": 1}),
     (Fault.RESERVED, "reserved", 0, {"reserved": 1 << 31}),
     (Fault.RESERVED, "tail", 0, {"tail": (1, 0, 0, 0, 0, 0)}),
-    (Fault.RESERVED, "tail", 20, {"tail": (0, 0, 0, 0, 0, 1 << 31)}),
+    *((Fault.RESERVED, "tail", 4 * i, {"tail": tuple((1 << 31) * (i == j) for j in range(6))}) for i in range(1, 6)),
     (Fault.RESERVED, "listed", 0, {"listed": 1}),
     (Fault.RESERVED, "score_address", 0, {"score_address": 8}),
     (Fault.RESERVED, "score_address", 4, {"score_address": 1 << 63}),
@@ -77,6 +77,21 @@ FIELDS: list[tuple[Fault, str, int, Change]] = [
     (Fault.OVERLAP, "o_address", 0, lambda d: {"o_strides": (0, *d.o_strides[1:])}),
     (Fault.OVERLAP, "lse_address", 0, lambda d: {"lse_strides": (*d.lse_strides[:2], 0)}),
 ]
+
+
+def far(tensor: str, dimension: int) -> Change:
+    """The tensor's last row in a dimension lies beyond all addresses."""
+    name = f"{tensor}_strides"
+
+    def change(d: Descriptor) -> dict[str, Any]:
+        strides = list(getattr(d, name))
+        strides[dimension] = SPACE - 64
+        return {name: tuple(strides)}
+
+    return change
+
+
+FIELDS += [(Fault.OVERFLOW, f"{name}_address", 0, far(name, i)) for name in TENSORS for i in range(len(STRIDES))]
 
 
 def victim(seed: int, *, queries: int = 3, keys: int = 5, group: int = 2, **others: Any) -> Layer:

@@ -4,6 +4,7 @@ the good descriptor behind it is right in every bit, without a reset."""
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -36,6 +37,7 @@ def victim(name: str, seed: int, listed: bool) -> Layer:
     bias = encode(rng.standard_normal((2, 4, 5, KEYS)), core.input)
     seen = rng.random((2, 4, 5, KEYS)) < 0.6
     bias = np.where(seen, bias, encode(np.array(-np.inf), core.input)) if listed else bias
+    bias = bias if core.has_bias else None
     segments = encode_list(machine_list(seen, core, 2)) if listed else None
     score = Score(params=core, arguments=arguments(rng, name), bias=bias, segments=segments)
     return Layer(q, k, v, scale=0.25, arrange=arrangements(seed), score=score)
@@ -120,6 +122,10 @@ def add_records(queue: Queue) -> None:
     lists, beyond = core.config.block_list, core.config.address_bits < 64
     fields = [HEADER["bias_address"], *(HEADER["bias_strides"] + 8 * i for i in range(3))]
     for i, offset in enumerate(fields):
+        if not core.has_bias:
+            queue.bad_word(offset, 1 << 31)
+            queue.bad_word(offset + 4, 1)
+            continue
         queue.bad_word(offset, queue.word(offset) ^ element >> 1, listed=lists and i % 2 == 1)
         if beyond:
             queue.bad_word(offset + 4, 1 << (core.config.address_bits - 32))
@@ -135,6 +141,7 @@ def add_records(queue: Queue) -> None:
             queue.bad_word(offset, 1)
     for offset in range(count + 4, HEADER_BYTES, ARGUMENT_BYTES):
         queue.bad_word(offset, 1 << offset % 32, listed=lists)
+        queue.bad_word(offset, 1 << 31, listed=lists)
     # Of several the first one, whatever comes behind it.
     queue.bad_word(HEADER_BYTES - 8, 7, also={HEADER_BYTES - 4: 9})
 
@@ -150,17 +157,23 @@ def add_places(queue: Queue) -> None:
     far(replace(base, score_address=queue.end + 72), queue.end + 72)
     # The header has memory, the arguments have not.
     far(replace(base, score_address=queue.end - HEADER_BYTES), queue.end)
-    offset = HEADER["bias_address"]
-    address = int.from_bytes(queue.records[0][offset : offset + 8], "little")
     outside = queue.end + 128
+    if core.has_bias:
+        add_bias_places(queue, far)
+    if core.config.block_list:
+        place = HEADER["segments_address"]
+        far(queue.record({place: outside & 0xFFFFFFFF, place + 4: outside >> 32}, True)[0], outside)
+
+
+def add_bias_places(queue: Queue, far: Callable[[Descriptor, int], None]) -> None:
+    """The bias's first row, and the second batch, head and key."""
+    outside, offset = queue.end + 128, HEADER["bias_address"]
+    address = int.from_bytes(queue.records[0][offset : offset + 8], "little")
     far(queue.record({offset: outside & 0xFFFFFFFF, offset + 4: outside >> 32})[0], outside)
     for i in range(3):
         # Batches, heads, keys from the second on; all the others where they are.
         stride = HEADER["bias_strides"] + 8 * i
         far(queue.record({stride: 1 << MEMORY_BITS, stride + 4: 0})[0], address + (1 << MEMORY_BITS))
-    if core.config.block_list:
-        place = HEADER["segments_address"]
-        far(queue.record({place: outside & 0xFFFFFFFF, place + 4: outside >> 32}, True)[0], outside)
 
 
 def add_descriptors(queue: Queue) -> None:
