@@ -13,7 +13,7 @@ PIP := $(VENV)/bin/python -m pip --quiet --disable-pip-version-check install
 export XDG_CACHE_HOME ?= $(CURDIR)/.cache
 export MPLCONFIGDIR ?= $(XDG_CACHE_HOME)/matplotlib
 
-.PHONY: help setup test lint demo demo-minilm fuzz model-campaign sweep-campaign formal area board-netlist board-test test-torch test-browser icarus soak dependencies bench mutate coverage results clean distclean
+.PHONY: help setup test lint demo demo-minilm fuzz model-campaign sweep-campaign formal area board-netlist board-test test-torch test-browser icarus soak dependencies bench mutate planted coverage results clean distclean
 .DEFAULT_GOAL := help
 
 help: ## this table
@@ -63,6 +63,9 @@ sweep-campaign: setup ## 500 points of a sweep on a Dask cluster, killed and res
 mutate: setup ## change the emitted Verilog and the model in N places, one at a time: does a test notice? N=40 SEED=2
 	@mkdir -p build
 	$(VENV)/bin/python -m rtl_tests.mutate --number $(or $(N),300) --seed $(SEED) --jobs $(JOBS) --json build/mutate.json
+
+planted: setup ## twelve bugs planted by hand, one at a time: does the everyday test of their room catch them? a minute or two
+	$(VENV)/bin/python -m rtl_tests.mutate.planted
 
 coverage: setup ## lines, bits and events of the hardware, branches of the Python code: build/coverage/index.html
 	@mkdir -p build
