@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from rtl_tests.mutate.model import ModelMutant
+from rtl_tests.mutate.model import ModelMutant, source_line
 from rtl_tests.mutate.schemata import Mutant
 
 
@@ -29,16 +29,119 @@ RULES = [
         r"\.visit\(tag\[1\]\)",
         "asked is whether there was a visit since `busy` rose, and the first visit of all is the first of its query",
     ),
+    Rule(
+        "tag_hop",
+        r"assign .*tag_in\[(13:12|15:14|14:13|16:15)\].*|assign \\\$[36]  = .* 3'h0 : .*|\\\$7 \[.*= \\\$[36] \[1:0\];",
+        r".*",
+        "with two columns one lane serves both: of the second one's tag nobody looks at skip and width",
+    ),
+    Rule(
+        "issuer",
+        r"_left <= \\\$\d+ ;",
+        r"_left <= 21'hfffff & \(\\\$\d+ \);",
+        "it counts down to 2: 2^20 and 0 are the same a step later, and neither is 2",
+    ),
+    Rule(
+        "rows_owed",
+        r"owed <= \\\$\d+ ;",
+        r"owed <= 32'h7fffffff & .*",
+        "at most six jobs are promised at a time, of 2^28 rows at most: less than 2^31",
+    ),
+    Rule(
+        "write_engine",
+        r"\.w_data\(order\),",
+        r"\.w_data\(10'h1ff & \(order\)\),",
+        "a burst has 16 words at most, so that the top bit of its length is 0",
+    ),
+    Rule(
+        "block_fork",
+        r"\.w_data\(input__payload\),",
+        r"\.w_data\(165'hf+ & \(input__payload\)\),",
+        "the top bit is `job_last`, at which loader and issuer do not look; where drain and fetch do, a test notices",
+    ),
+    Rule(
+        "block_fork",
+        r"\.rst\(rst\),",
+        r"\.rst\(1'h0\),",
+        "what is left in the queue goes to its reader while that is in reset, which is longer than the queue",
+    ),
+    Rule(
+        "lane_group",
+        r"\.rst\(rst\),",
+        r"\.rst\(1'h0\),",
+        "a fold sum keeps its tags for a few cycles, and reset lasts until nothing comes in any more",
+    ),
+    Rule(
+        "softmax_lane",
+        r"assign \\\$\d+  = \\\$\d+  \? 5'h1f : difference_value_down\[4:0\];",
+        r"assign \\\$\d+  = \\\$\d+  \? 5'h1e : difference_value_down\[4:0\];",
+        "a weight has 26 bits: shifted by 30 it is 0, as by 31",
+    ),
+    Rule(
+        "element_shift",
+        r"assign \\\$\d+  = amount > 3'h[1-4];",
+        r"assign \\\$\d+  = .*",
+        "a bf16 significand has 8 of 17 digits, so that the lowest are 0 and none is lost by so small a shift",
+    ),
+    Rule(
+        "row_packer",
+        r"assign \\\$51  = step\[66\] \? .*",
+        r"assign \\\$51  = step\[67\] \? .*",
+        "asked where an element goes round, which it does from the last lane: then the step completes its word",
+    ),
+    Rule(
+        "visit_queue",
+        r"assign \\\$9  = push & second_there;",
+        r"assign \\\$9  = 1'h0;",
+        "nothing is pushed while there is no room, which is while the second place is taken",
+    ),
+    Rule(
+        "word_lanes_2",
+        r"assign \\\$10  = \\final  \? 4'h0 : \\\$9 ;",
+        r"assign \\\$10  = \\final  \? 4'h1 : \\\$9 ;",
+        "behind the last word nothing moves until a start says what the lane is",
+    ),
+    Rule(
+        "score_record",
+        r"if \(\\\$62 \) begin",
+        r"if \(1'h0\) begin",
+        "behind the last word the lanes offer none, so that nothing is there in the next cycle anyhow",
+    ),
+    Rule(
+        "value_array",
+        r"assign \\drain_columns\$\d+  = drain_rows \? drain_columns : 2'h0;",
+        r"assign \\drain_columns\$\d+  = drain_rows \? drain_columns : 2'h1;",
+        "all rows are one group, whose results are looked at only when it is chosen",
+    ),
+    Rule(
+        "normaliser_lane",
+        r"assign \\\$\d+  = \\\$signal\$\d+  >= 4'hc;",
+        r"assign \\\$\d+  = \\\$signal\$\d+  >= 4'hd;",
+        "of thirteen digits, moved down by one and by twelve, not even a guard is left: what is lost is no matter",
+    ),
 ]
 
 MODEL_RULES = [
     Rule(
-        "core",
-        r"\.visit\(tag\[0\]\)",
-        r"\.visit\(tag\[1\]\)",
-        "asked is whether there was a visit since `busy` rose, and the first visit of all is the first of its query",
+        "normalise",
+        r"significand = round_shift\(magnitude, np\.clip\(unit - power, 0, 64\)\)",
+        r"64 -> 65",
+        "of a number below 2^63 a shift by 64 leaves nothing, nor does one by 65",
+    ),
+    Rule(
+        "normalise",
+        r"QUOTIENT_BITS = 30",
+        r"30 -> (29|31)",
+        "no format has as many digits, and the last bit tells of all that follow, however many are worked out",
+    ),
+    Rule(
+        "numerics",
+        r"SHIFT_LIMIT = 63",
+        r"63 -> 62",
+        "all that is shifted has at most 62 digits and a sign, so that 62 places leave what 63 do",
     ),
 ]
+"""Of these `before` is the whole line, and `after` the change in it."""
 
 
 def reason(mutant: Mutant) -> str:
@@ -48,7 +151,7 @@ def reason(mutant: Mutant) -> str:
 
 def model_reason(mutant: ModelMutant) -> str:
     """The same for the integer model."""
-    return _reason(MODEL_RULES, mutant.module, mutant.before, mutant.after)
+    return _reason(MODEL_RULES, mutant.module, source_line(mutant), f"{mutant.before} -> {mutant.after}")
 
 
 def _reason(rules: list[Rule], *words: str) -> str:

@@ -1,7 +1,8 @@
 """Is a mutant the same machine? A proof by Yosys about the module that is changed, cut off from all others.
 
-What the module's instances give are free inputs, what they get are outputs. Which states and inputs can occur is not
-known here, so that a proof holds in any surroundings; a mutant that only shows in impossible ones is not proved.
+What the module's instances give are free inputs, what they look at of what they get are outputs. Which states and
+inputs can occur is not known here, so that a proof holds in any surroundings; a mutant that only shows in impossible
+ones is not proved.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from rtl_tests.mutate.schemata import Mutant, mutated
-from rtl_tests.mutate.verilog import INSTANCE, PORT, Module, parse
+from rtl_tests.mutate.verilog import INSTANCE, PORT, Module, parse, width_read
 
 STEPS = 4
 """Cycles of the induction."""
@@ -63,8 +64,12 @@ def _free(child: Module, found: re.Match[str], prefix: str, ports: list[str], bo
     """What was connected to a port of an instance becomes a port."""
     port, expression = found[1], found[2]
     name = prefix + re.sub(r"\W", "_", port)
-    ports.append(name)
     width = child.widths[port]
+    if port in child.inputs:
+        width = width_read(child, port)
+    if not width:
+        return
+    ports.append(name)
     if port in child.inputs:
         yield f"  output [{width - 1}:0] {name};"
         body.append(f"  assign {name} = {expression};")

@@ -29,7 +29,7 @@ TESTS = {
     "numerics": ["test_numerics"],
     "attention": ["test_bitexact_attention", "test_scoremod_attention"],
 }
-"""Of each module the tests that are asked first; those of attention and of its accuracy come behind them."""
+"""Of each module the tests that are asked first; those of the others and of the accuracy come behind them."""
 
 LONG = "not many_keys and not whole_head"
 """Tests that take longer than they tell."""
@@ -103,6 +103,11 @@ def _places(node: ast.AST) -> Iterator[tuple[ast.AST, str, int | None]]:
 
 def _source(module: str) -> str:
     return (Path(golden.__file__).parent / "bitexact" / f"{module}.py").read_text()
+
+
+def source_line(mutant: ModelMutant) -> str:
+    """The line that is changed."""
+    return _source(mutant.module).splitlines()[mutant.line - 1].strip()
 
 
 def mutants_of(module: str) -> Iterator[ModelMutant]:
@@ -187,7 +192,8 @@ def _tested(mutant: ModelMutant) -> int:
     os.dup2(null, 1)
     os.dup2(null, 2)
     first = TESTS[mutant.module]
-    names = [*first, *(name for name in ("test_bitexact_attention", "test_accuracy") if name not in first)]
+    others = dict.fromkeys(name for names in TESTS.values() for name in names)
+    names = [*first, *(name for name in (*others, "test_accuracy") if name not in first)]
     folder = Path(golden.__file__).parent / "tests"
     files = [str(folder / f"{name}.py") for name in names]
     return int(pytest.main(["-x", "-q", "-p", "no:cacheprovider", "-k", LONG, *files]))

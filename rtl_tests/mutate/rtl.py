@@ -6,7 +6,7 @@ import re
 import tempfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from random import Random
@@ -21,7 +21,8 @@ from rtl_tests.harness.episodes import PROGRAM, Prepared, judge, prepare, replay
 from rtl_tests.harness.runs import MEMORY_BITS
 from rtl_tests.mutate.schemata import Mutant, choose, pool, with_mutants
 from rtl_tests.mutate.verilog import parse
-from rtl_tests.system.episode_set import MACHINES, episodes
+from rtl_tests.system.episode_machines import MACHINES
+from rtl_tests.system.episode_set import episodes
 
 TOP = "hwgen_accelerator"
 
@@ -52,9 +53,10 @@ def text(machine: str) -> str:
     return to_verilog(part, TOP)
 
 
+@cache
 def bodies(verilog: str) -> dict[str, str]:
-    """The text of every module without its name."""
-    lines = verilog.splitlines()
+    """The text of every module without its name, and without the number that yosys gives to its text."""
+    lines = [re.sub(r"dump_module\$\d+", "dump_module", line) for line in verilog.splitlines()]
     return {m.name: "\n".join(lines[m.first + 1 : m.last]) for m in parse(verilog)}
 
 
@@ -90,7 +92,7 @@ def set_up(machine: str, mutants: Sequence[Mutant], folder: Path) -> Bench:
     path = folder / "hwgen_accelerator.v"
     path.write_text(with_mutants(text(machine), mutants))
     core = MACHINES[machine]()
-    build: SystemBuild = build_system(core, memory_bits=MEMORY_BITS, fast=False, netlist=[path])
+    build: SystemBuild = build_system(core, memory_bits=MEMORY_BITS, fast=True, netlist=[path])
     prepared = []
     for number, episode in enumerate(episodes(machine)):
         prepared.append(prepare(build, episode, folder / f"episode{number}"))
@@ -107,12 +109,35 @@ def fate(bench: Bench, mutant: Mutant, folder: Path) -> Outcome:
     return Outcome(bench.machine, mutant, "")
 
 
+def moved(mutant: Mutant, verilog: str, other: str) -> Mutant | None:
+    """A mutant of one machine in another one, if that has the same module."""
+    here = next(module for module in parse(verilog) if module.name == mutant.site.module)
+    body, there = bodies(verilog)[here.name], bodies(other)
+    for module in parse(other):
+        if there[module.name] == body:
+            site = replace(mutant.site, module=module.name, line=mutant.site.line - here.first + module.first)
+            return replace(mutant, site=site)
+    return None
+
+
 def fates(drawn: dict[str, list[Mutant]], jobs: int) -> Iterator[Outcome]:
-    """What becomes of all of them, in order."""
+    """What becomes of all of them: those that live in one machine have to live in the next ones, too, as far as these
+    have the same module."""
+    alive: list[Outcome] = []
     for machine, mutants in drawn.items():
-        if not mutants:
+        guests = [moved(one.mutant, text(one.machine), text(machine)) for one in alive]
+        here = [*mutants, *(guest for guest in guests if guest)]
+        if not here:
             continue
         with tempfile.TemporaryDirectory(prefix="mutate-") as name, ThreadPoolExecutor(jobs) as threads:
             folder = Path(name)
-            bench = set_up(machine, mutants, folder)
-            yield from threads.map(lambda m: fate(bench, m, folder / f"mutant{m.number}"), mutants)  # noqa: B023
+            bench = set_up(machine, here, folder)
+            found = list(threads.map(lambda m: fate(bench, m, folder / f"mutant{m.number}"), here))  # noqa: B023
+        by = {one.mutant.number: one.by for one in found}
+        for one in alive:
+            if by.get(one.mutant.number):
+                yield replace(one, by=f"{machine}, {by[one.mutant.number]}")
+        yield from (one for one in found[: len(mutants)] if one.by)
+        lived = [one for one in found[: len(mutants)] if not one.by]
+        alive = [one for one in alive if not by.get(one.mutant.number)] + lived
+    yield from alive

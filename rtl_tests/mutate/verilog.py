@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -68,6 +68,8 @@ class Module:
     sites: list[Site] = field(default_factory=list)
     top_bits: dict[str, int] = field(default_factory=dict)
     """Of each signal the highest bit that is read."""
+    switched: set[str] = field(default_factory=set)
+    """Signals that a case statement reads."""
     reads: dict[str, set[str]] = field(default_factory=dict)
     """Of each signal those that decide about it."""
     children: list[tuple[str, dict[str, str]]] = field(default_factory=list)
@@ -159,6 +161,7 @@ class _Reader:
         elif "casez (" in line:
             self._nest(line)
             self.conditions[-1] |= names(line[line.index("(") :])
+            self.module.switched |= names(line[line.index("(") :])
             self._note(line[line.index("(") :])
         elif line.startswith("  always"):
             self.conditions = []
@@ -200,15 +203,34 @@ class _Reader:
     def _note(self, text: str) -> None:
         """Which bits of its signals an expression reads."""
         widths, highest = self.module.widths, self.module.top_bits
-        for name, high in re.findall(rf"({NAME.pattern})(?:\[(\d+)(?::\d+)?\])?", text):
-            if name.strip() in widths:
-                bit = int(high) if high else widths[name.strip()] - 1
-                highest[name.strip()] = max(bit, highest.get(name.strip(), -1))
+        for name, bit in bits_read(text, widths):
+            highest[name] = max(bit, highest.get(name, -1))
 
     def _site(self, number: int, kind: str, *words: Any) -> None:
         depth = (len(self.lines[number]) - len(self.lines[number].lstrip())) // 2
         in_reset = kind in ("comb", "if") and any("rst" in read for read in self.conditions[: depth + (kind == "if")])
         self.module.sites.append(Site(self.module.name, number, kind, *words, in_reset=in_reset))
+
+
+def bits_read(text: str, widths: Mapping[str, int]) -> Iterator[tuple[str, int]]:
+    """The signals that stand in a text, and of each the highest bit that is meant."""
+    for found, high in re.findall(rf"({NAME.pattern})(?:\[(\d+)(?::\d+)?\])?", text):
+        name = found.strip()
+        if name in widths:
+            yield name, int(high) if high else widths[name] - 1
+
+
+def width_read(module: Module, port: str) -> int:
+    """Bits of an input, from the lowest on, that a module looks at: 0 if it looks at none."""
+    if port in module.switched:
+        return module.widths[port]
+    ports: dict[str, set[str]] = {}
+    for child, connected in module.children:
+        ports.setdefault(child, set()).update(connected)
+    alive = _closure(module, module.outputs, ports)
+    counted = {"", "{"} | alive
+    texts = [s.before + s.expression for s in module.sites if s.kind == "port" or s.target in counted]
+    return 1 + max((bit for text in texts for name, bit in bits_read(text, module.widths) if name == port), default=-1)
 
 
 def target_width(target: list[str], widths: dict[str, int]) -> int | None:

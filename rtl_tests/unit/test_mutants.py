@@ -17,9 +17,10 @@ from hwgen.sim.build import Recipe, cached_build, content_key
 from hwgen.sim.launch import launch
 from hwgen.tests.bench import tiny
 from rtl_tests.mutate import formal, model
-from rtl_tests.mutate.operators import CLASSES
+from rtl_tests.mutate.operators import CLASSES, Change
+from rtl_tests.mutate.rtl import moved
 from rtl_tests.mutate.schemata import Mutant, choose, mutated, pool, with_mutants
-from rtl_tests.mutate.verilog import mutable, parse
+from rtl_tests.mutate.verilog import mutable, parse, width_read
 from rtl_tests.unit.cocotb_credits import MOST
 
 TOP = "credits"
@@ -116,6 +117,48 @@ def test_a_proof_tells_the_same_from_another(tmp_path: Path) -> None:
     same = Mutant(1, "", wrong.site, wrong.change._replace(expression=f"{wrong.site.expression} + 0"))
     assert formal.is_same(text, same, tmp_path)
     assert not formal.is_same(text, wrong, tmp_path)
+
+
+PARENT = """module child(a, b);
+  input [3:0] a;
+  output b;
+  wire name;
+  assign b = ~ a[1];
+  assign name = a[3];
+endmodule
+
+module top(a, b);
+  input [3:0] a;
+  output b;
+  child inner (
+    .a(a),
+    .b(b)
+  );
+endmodule
+"""
+
+
+def test_a_proof_looks_at_what_the_instance_looks_at(tmp_path: Path) -> None:
+    child, top = sorted(parse(PARENT), key=lambda module: module.name)
+    assert (width_read(child, "a"), width_read(top, "a")) == (2, 4)
+    site = next(site for site in top.sites if site.target == ".a")
+    for mask, same in ((3, True), (13, False)):
+        change = Change("width", f"4'h{mask:x} & (a)")
+        assert formal.is_same(PARENT, Mutant(1, "", site, change), tmp_path) is same
+
+
+def test_a_mutant_goes_to_every_machine_that_has_its_module() -> None:
+    numbered = "    if (\\$auto$verilog_backend.cc:2355:dump_module$%d ) begin end\n  assign b = ~ a[1];"
+    text, other = (PARENT.replace("  assign b = ~ a[1];", numbered % i) for i in (1, 12))
+    other = "// A line more.\n" + other.replace("child", "kid")
+    for mutant in choose(pool(text, "top", {}), 100, Random(1)):
+        there = moved(mutant, text, other)
+        if mutant.site.module == "top":
+            # What stands in it has another name.
+            assert there is None
+        else:
+            assert there and (there.site.module, there.before, there.after) == ("kid", mutant.before, mutant.after)
+            assert other.splitlines()[there.site.line] == text.splitlines()[mutant.site.line]
 
 
 def test_mutants_of_the_model_are_programs_that_differ() -> None:
