@@ -66,11 +66,13 @@ def holes(reached: Reached, known: dict[str, str]) -> list[Hole]:
 
 def rows(reached: Reached, known: dict[str, str]) -> list[Row]:
     """The table of what the simulators counted. Items with a reason are none that could happen."""
-    lines = Row("lines under a condition", sum(map(bool, reached.lines.values())), len(reached.lines), LEAST_LINES)
-    seen = sum(map(bool, reached.items.values()))
-    possible = sum(1 for item, count in reached.items.items() if count or f"{item.group}: {item.name}" not in known)
+    table = [Row("lines under a condition", sum(map(bool, reached.lines.values())), len(reached.lines), LEAST_LINES)]
+    for group in sorted({item.group for item in reached.items}):
+        mine = {item: count for item, count in reached.items.items() if item.group == group}
+        possible = sum(1 for item, count in mine.items() if count or f"{group}: {item.name}" not in known)
+        table.append(Row(group, sum(map(bool, mine.values())), possible, 100.0))
     edges = [sum(numbers) for numbers in zip(*reached.bits.values(), strict=True)] or [0, 0]
-    return [lines, Row("things that can happen", seen, possible, 100.0), Row("edges of bits", edges[0], edges[1])]
+    return [*table, Row("edges of bits", edges[0], edges[1])]
 
 
 def complaints(reached: Reached, known: dict[str, dict[str, str]], table: Sequence[Row]) -> list[str]:
@@ -123,7 +125,7 @@ def page(reached: Reached, known: dict[str, dict[str, str]], table: Sequence[Row
                  for i in mine]  # fmt: skip
         seen = sum(1 for item in items if item["count"])
         missed = any(not item["count"] and not item["reason"] for item in items)
-        groups.append({"name": name, "items": items, "reached": seen, "total": len(items), "missed": missed})
+        groups.append({"name": name, "things": items, "reached": seen, "total": len(items), "missed": missed})
     bits = [{"name": n, "reached": s, "total": t} for n, (s, t) in sorted(reached.bits.items())]
     environment = jinja2.Environment(loader=jinja2.FileSystemLoader(HERE), autoescape=True)
     return environment.get_template("page.html").render(
