@@ -19,6 +19,7 @@ from rtl_tests.system import corner_layers, test_faults
 from rtl_tests.system.episode_machines import MACHINES, layered, random_layers
 from rtl_tests.system.fault_episodes import far_rows, immense, mishaps, plain_faults, poisoned, score_faults
 from rtl_tests.system.host_episodes import hasty, left_over, registers, stops
+from rtl_tests.system.moments import lengths, moments
 
 
 def episodes(name: str) -> list[Episode]:
@@ -54,7 +55,8 @@ def plain_only(core: Params, few: MemoryTraits) -> Iterator[Episode]:
     yield layered("narrow, slowly", core, c.narrow(core), few)
     yield layered("pages", core, c.pages(core), MemoryTraits(latency=60))
     yield most_heads(core)
-    yield from (left_over(core, few), hasty(core, few), immense(few))
+    yield from (left_over(core, few), hasty(core, few), immense(few), lengths(few))
+    yield moments(core, MemoryTraits(latency=10), test_faults.GOOD, test_faults.GOLDEN)
     yield stops("stops in narrow ones", core, few, [*c.narrow(core)[1:4], *random_layers("plain", core, 2, 8)], 15)
 
 

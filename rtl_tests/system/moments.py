@@ -1,0 +1,51 @@
+"""Short episodes that are aimed at one moment each: a stop in every cycle of the queue's work, a key length that is too
+large."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from golden.bitexact.attention import Result
+from hwgen.control.descriptor import DESCRIPTOR_BYTES
+from hwgen.control.faults import Fault
+from hwgen.params import Params
+from hwgen.sim.layout import Image
+from hwgen.sim.system import MemoryTraits
+from rtl_tests.harness.episodes import Episode, Script, queue, ring_of
+from rtl_tests.harness.layers import Layer
+from rtl_tests.system import test_faults
+
+ABORT, SOFT_RESET = 1 << 4, 1 << 5
+AT_REST = "poll 36 17"
+"""Until STATUS says that nothing is to be done."""
+
+
+def moments(core: Params, memory: MemoryTraits, layer: Layer, golden: Result) -> Episode:
+    """A soft reset one cycle later every time while the queue finds that it has been told more than the ring holds, and
+    an abort while a descriptor begins to run."""
+    image, script = Image(core), Script(core)
+    victim, last = layer.place(image), layer.place(image)
+    refused = replace(victim.descriptor, magic=0)
+    descriptors = [refused, victim.descriptor, last.descriptor]
+    rings = [ring_of(image, descriptors) + i * DESCRIPTOR_BYTES for i in range(len(descriptors))]
+    for moment in range(40, 80):
+        script.prepare(rings[0], 1).write("QUEUE_TAIL", 1).write("QUEUE_TAIL", 3).add(f"go {moment}")
+        script.write("CONTROL", SOFT_RESET).add(AT_REST).read("QUEUE_HEAD", "STATUS", "ERROR_CODE")
+    for moment in range(115, 160):
+        script.prepare(rings[1], 1).write("QUEUE_TAIL", 1).add(f"go {moment}").write("CONTROL", ABORT).add(AT_REST)
+        script.read("QUEUE_HEAD", "STATUS", "ERROR_CODE", "ERROR_ADDRESS", "ERROR_COUNT")
+        script.write("CONTROL", SOFT_RESET).add(AT_REST)
+    script.prepare(rings[2], 1).serve([1])
+    return Episode("moments", core, image, descriptors, script.lines, memory, [(last, golden)])
+
+
+def lengths(memory: MemoryTraits) -> Episode:
+    """Key lengths beyond the keys there are, in the first and in the last batch."""
+    made, expected = test_faults.Queue(), []
+    for numbers, which in (((6, 5), 0), ((5, 6), 1), ((0, 1 << 31), 1), ((0xFFFFFFFF, 0), 0)):
+        bad = test_faults.replace_lengths(test_faults.VICTIMS["lengths"], numbers).place(made.image).descriptor
+        expected.append((Fault.KEY_LENGTH, len(made.descriptors), bad.key_lengths_address + 4 * which))
+        made.add(bad)
+    goods = [(place, test_faults.GOLDEN) for place in made.goods]
+    tails = range(2, len(made.descriptors) + 1, 2)
+    return queue("lengths", test_faults.CORE, made.image, made.descriptors, memory, tails, goods=goods, faults=expected)
