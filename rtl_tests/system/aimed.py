@@ -1,9 +1,11 @@
-"""Short episodes that are aimed at one moment each: a stop in every cycle of the queue's work, a key length that is too
-large."""
+"""Short episodes, each aimed at something that random ones seldom meet: a stop in every cycle of the queue's work, key
+lengths that are too large, slots that see nothing beside others that do."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+
+import numpy as np
 
 from golden.bitexact.attention import Result
 from hwgen.control.descriptor import DESCRIPTOR_BYTES
@@ -12,7 +14,8 @@ from hwgen.params import Params
 from hwgen.sim.layout import Image
 from hwgen.sim.system import MemoryTraits
 from rtl_tests.harness.episodes import Episode, Script, queue, ring_of
-from rtl_tests.harness.layers import Layer
+from rtl_tests.harness.layers import Layer, stack
+from rtl_tests.harness.score_machines import scored
 from rtl_tests.system import test_faults
 
 ABORT, SOFT_RESET = 1 << 4, 1 << 5
@@ -49,3 +52,17 @@ def lengths(memory: MemoryTraits) -> Episode:
     goods = [(place, test_faults.GOLDEN) for place in made.goods]
     tails = range(2, len(made.descriptors) + 1, 2)
     return queue("lengths", test_faults.CORE, made.image, made.descriptors, memory, tails, goods=goods, faults=expected)
+
+
+def windows(core: Params) -> list[Layer]:
+    """Of machine `bounds`: a window before the query, so that the first slots see nothing; one around it, for which
+    every block goes back in packed rows."""
+    rng, layers = np.random.default_rng(12), []
+    for first, last in ((-40, -6), (-3, 2)):
+        shapes = ((1, 1, 40, core.config.head_e), (1, 1, 40, core.config.head_e), (1, 1, 40, core.config.head_f))
+        tensors = (stack(rng, shape, core) for shape in shapes)
+        base = scored(rng, "bounds", Layer(*tensors, scale=0.3), window_first=first, window_last=last)
+        assert base.score is not None
+        everything = {n: np.full_like(a, 40) if "length" in n else a for n, a in base.score.arguments.items()}
+        layers.append(replace(base, score=replace(base.score, arguments=everything)))
+    return layers
