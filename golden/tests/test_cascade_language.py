@@ -185,6 +185,16 @@ MISTAKES = [
     ("M0: 2}", "M2: 2}", "{E: 4", "unknown rank 'M2'"),
     ("M0: 2}", "M0: two}", "two}", "expected a whole number"),
     ("outputs: [SD]", "outputs: [SD", ": M\nsizes", "expected ',' or ']'"),
+    ("[M1, M0]", "[]", "M: []", "M needs parts, or the rank it is another name of"),
+    ("M: [M1, M0]", "[M1, M0]", "[M1", "expected `key: value` pairs"),
+    ("m1 >= M1", "m1 >= M1 M0", "M0\ninitial", "expected nothing more, not 'M0'"),
+    ("  RM[0,p] = -inf", "  RM[0] = -inf", "RM[0]", "RM has 2 ranks, not 1"),
+    ("BQK[m1,m0,p] = Q", "BQK[m1,m1,p] = Q", "BQK[m1,m1", "BQK[m1,m1,p] has a variable twice"),
+    ("BQK[m1,m0,p] = Q", "BQK[m1,m0 : m0<=p,p] = Q", "BQK[m1,m0 :", "m0 : m0<=p cannot stand on the left"),
+    ("RM[m1+1,p] = max", "RM[m1+1,p+1] = max", "RM[m1+1,p+1]", "only one rank of a tensor can be iterative"),
+    ("BQK[m1,m0,p] - RM", "BQK[m1,m0 : m0 p,p] - RM", "p,p]", "expected one of <= < >= >, not 'p'"),
+    ("BQK[m1,m0,p] - RM", "BQK[m1,m0 : m0<=m0,p] - RM", "BQK[m1,m0 :", "m0 is compared with itself"),
+    ("- RM[M1,p])", "- BQK[m1,m0 : m0<p,p] * BQK[m1,m0 : m0<=p,p])", "BQK[m1,m0 : m0<=p", "m0 has two filters"),
 ]
 
 
@@ -252,6 +262,12 @@ def test_mistakes_in_python_have_no_place() -> None:
         Einsum(a("Z"), a("A", "k"), "mean")
     with pytest.raises(CascadeError, match="at least one Einsum"):
         Cascade(name="x", inputs={"A": ("K",)}, einsums=())
+    with pytest.raises(CascadeError, match="expected several Einsums, not one text"):
+        Cascade(name="x", inputs={"A": ("K",)}, einsums="Z = A[k]")  # type: ignore[arg-type]
+    with pytest.raises(CascadeError, match="K is another name of J, which is another name itself"):
+        Cascade(
+            name="x", inputs={"A": ("K",)}, ranks={"K": ("J",), "J": ("I",)}, einsums=(Einsum(a("Z"), a("A", "k")),)
+        )
     with pytest.raises(CascadeError, match="line 1, column 5: unknown tensor 'B'"):
         Cascade(name="x", inputs={"A": ("K",)}, einsums=("Z = B[k] * A[k]",))  # type: ignore[arg-type]
 
@@ -300,6 +316,13 @@ def test_no_text_breaks_the_reader(begin: int) -> None:
 def test_brackets_without_end() -> None:
     with pytest.raises(CascadeError, match="too deep"):
         parse.einsum("Z = " + "(" * 10_000 + "A")
+    with pytest.raises(CascadeError, match="mine.yaml is nested too deep"):
+        loads("[" * 10_000, "mine.yaml")
+
+
+def test_letters_that_no_file_may_have() -> None:
+    with pytest.raises(CascadeError, match="mine.yaml is no YAML"):
+        loads("name: \x00\n", "mine.yaml")
 
 
 def test_nearest_name() -> None:
