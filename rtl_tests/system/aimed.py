@@ -4,6 +4,7 @@ lengths that are too large, slots that see nothing beside others that do."""
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -54,15 +55,25 @@ def lengths(memory: MemoryTraits) -> Episode:
     return queue("lengths", test_faults.CORE, made.image, made.descriptors, memory, tails, goods=goods, faults=expected)
 
 
+def square(rng: np.random.Generator, core: Params, length: int, **masks: Any) -> Layer:
+    """One head with as many keys as queries."""
+    tensors = (stack(rng, (1, 1, length, size), core) for size in (core.config.head_e,) * 2 + (core.config.head_f,))
+    return Layer(*tensors, scale=0.3, **masks)
+
+
 def windows(core: Params) -> list[Layer]:
     """Of machine `bounds`: a window before the query, so that the first slots see nothing; one around it, for which
     every block goes back in packed rows."""
     rng, layers = np.random.default_rng(12), []
     for first, last in ((-40, -6), (-3, 2)):
-        shapes = ((1, 1, 40, core.config.head_e), (1, 1, 40, core.config.head_e), (1, 1, 40, core.config.head_f))
-        tensors = (stack(rng, shape, core) for shape in shapes)
-        base = scored(rng, "bounds", Layer(*tensors, scale=0.3), window_first=first, window_last=last)
+        base = scored(rng, "bounds", square(rng, core, 40), window_first=first, window_last=last)
         assert base.score is not None
         everything = {n: np.full_like(a, 40) if "length" in n else a for n, a in base.score.arguments.items()}
         layers.append(replace(base, score=replace(base.score, arguments=everything)))
     return layers
+
+
+def unlisted(core: Params) -> list[Layer]:
+    """Of machine `documents`: no list, a first block that sees nothing, and blocks whose slots leave one by one."""
+    rng = np.random.default_rng(13)
+    return [scored(rng, "documents", square(rng, core, 3 * core.block, causal=True, offset=-core.block))]

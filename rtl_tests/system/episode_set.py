@@ -16,7 +16,7 @@ from rtl_tests.harness.layers import Layer
 from rtl_tests.harness.runs import MEMORIES
 from rtl_tests.harness.score_machines import BATCHES, HEADS, POSITIONS, dropout_edges, scored
 from rtl_tests.system import corner_layers, test_faults
-from rtl_tests.system.aimed import lengths, moments, windows
+from rtl_tests.system.aimed import lengths, moments, unlisted, windows
 from rtl_tests.system.episode_machines import MACHINES, layered, random_layers
 from rtl_tests.system.fault_episodes import far_rows, immense, mishaps, plain_faults, poisoned, score_faults
 from rtl_tests.system.host_episodes import hasty, left_over, registers, stops
@@ -40,6 +40,8 @@ def episodes(name: str) -> list[Episode]:
         edges = dropout_edges(np.random.default_rng(26), name)
         found.append(layered("dropout", core, edges, MEMORIES["quick"]))
         found.append(layered("windows", core, windows(core), few))
+    if name == "documents":
+        found.append(layered("unlisted", core, unlisted(core), few))
     found += [poisoned(name, few), far_rows(name, few)]
     found.append(layered("distant", core, random_layers(name, core, 3, 3), MEMORIES["distant"]))
     return found
