@@ -138,12 +138,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m rtl_tests.coverage", description=__doc__.split("\n")[0])
     parser.add_argument("--machines", nargs="+", choices=list(MACHINES), default=list(MACHINES))
     parser.add_argument("--no-python", action="store_true", help="only the hardware")
-    parser.add_argument("--jobs", type=int, default=1, help="Python tests that run at a time")
+    parser.add_argument("--jobs", type=int, default=1, help="machines, then Python tests, that run at a time")
     parser.add_argument("-o", "--output", type=Path, default=Path("build/coverage"))
     options = parser.parse_args(arguments)
     shutil.rmtree(options.output, ignore_errors=True)
     folder = options.output.absolute()
-    reached = measure(folder / "rtl", options.machines)
+    reached = measure(folder / "rtl", options.machines, options.jobs)
     known = yaml.safe_load((HERE / "holes.yaml").read_text())
     table, python = rows(reached, known["items"]), ""
     if not options.no_python:

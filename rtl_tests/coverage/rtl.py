@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,6 +20,9 @@ from rtl_tests.system.episode_set import MACHINES, episodes
 
 FILE = "hwgen_accelerator.v"
 OPTIONS = ("--coverage-line", "--coverage-toggle")
+
+Bit = tuple[str, int, str]
+"""A module, a line of its Verilog, a bit and the direction in which it changes."""
 
 
 @dataclass
@@ -37,23 +41,29 @@ class Reached:
         return sorted(place for place, count in self.lines.items() if not count)
 
 
-def measure(folder: Path, machines: list[str] | None = None) -> Reached:
-    """What all episodes of the machines reach. Raises AssertionError if one of them does not end as it has to."""
-    reached = Reached()
+def measure(folder: Path, machines: list[str] | None = None, jobs: int = 1) -> Reached:
+    """What all episodes of the machines reach, `jobs` machines at a time. Raises AssertionError if an episode does not
+    end as it has to."""
+    reached, toggles = Reached(), Counter[Bit]()
     for item in host_items():
         reached.items[item] = 0
-    toggles: dict[tuple[str, int, str], int] = {}
-    for name in machines or MACHINES:
-        _measure_machine(name, folder / name, reached, toggles)
+    names = list(machines or MACHINES)
+    with ProcessPoolExecutor(jobs) as pool:
+        for own, bits in pool.map(_measure_machine, names, [folder / name for name in names]):
+            reached.lines.update(own.lines)  # unlike sums these keep zeros
+            reached.items.update(own.items)
+            reached.always |= own.always
+            toggles.update(bits)
     for (module, *_), count in toggles.items():
         seen, total = reached.bits.get(module, (0, 0))
         reached.bits[module] = seen + (count > 0), total + 1
     return reached
 
 
-def _measure_machine(name: str, folder: Path, reached: Reached, toggles: dict[tuple[str, int, str], int]) -> None:
+def _measure_machine(name: str, folder: Path) -> tuple[Reached, Counter[Bit]]:
+    """Of one machine, bits apart."""
     folder.mkdir(parents=True)
-    core = MACHINES[name]()
+    core, reached = MACHINES[name](), Reached()
     text, asked = with_questions(with_few_bits(marked(Accelerator(core), TOP)))
     (folder / FILE).write_text(text)
     build = build_system(core, memory_bits=MEMORY_BITS, fast=False, netlist=[folder / FILE], options=OPTIONS)
@@ -63,14 +73,15 @@ def _measure_machine(name: str, folder: Path, reached: Reached, toggles: dict[tu
         run = prepare(build, episode, folder / f"episode{number}")
         judge(build, run)
         _note_host(run, reached)
-        found.update(counts(run.folder / "coverage.dat"))  # unlike a sum it keeps zeros
+        found.update(counts(run.folder / "coverage.dat"))
         shutil.rmtree(run.folder)
     seen = [point for point in points(found) if point.file.endswith(FILE)]
     _note_lines(text, asked, seen, reached)
+    toggles: Counter[Bit] = Counter()
     for point in seen:
         if point.kind == "toggle":
-            key = point.module, point.line, point.comment
-            toggles[key] = toggles.get(key, 0) + point.count
+            toggles[point.module, point.line, point.comment] += point.count
+    return reached, toggles
 
 
 def _note_host(run: Prepared, reached: Reached) -> None:
