@@ -211,6 +211,9 @@ BAD = {
     "name: ddr, ": ("", 11, 5, "a dram has a name, a read_pj and a write_pj"),
     "kind: sram, bits: 65536,": ("kind: sram,", 10, 5, "a memory on the chip has bits"),
     "write_pj: 1100": ("write_pj: 1100, range_pj: [3, 2]", 11, 80, "the lowest is 3.0, the highest 2.0"),
+    "name: mine\ntitle": ("name: my own\ntitle", 1, 7, "made of letters, digits, _ and -, not 'my own'"),
+    '"a paper"': ('" "', 4, 18, "expected a text"),
+    "1100": ("1100, range_pj: [3]", 11, 80, "expected the lowest and the highest number"),
     "memories:\n": ("memories: {}\nmissing:\n", 9, 11, "expected a list, not keys with values"),
     "  - {kind: dram": ("missing: {like: horowitz2015, reference: {}, source: paper}\n  - {", 12, 3, "block end"),
 }

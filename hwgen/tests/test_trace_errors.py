@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from hwgen import scoremod
-from hwgen.errors import ScoreError
+from hwgen.errors import InputError, ScoreError
 from hwgen.scoremod import BiasTensor, Parameter, Table, exp2, library, maximum, minimum, tanh, trace, where
 
 INF = float("inf")
@@ -103,6 +103,8 @@ SCORE = {
     "wide table": (lambda s, b, h, q, k: s * Table([1e9], "big")[h], "out of range"),
     "wide integer": (lambda s, b, h, q, k: s + Table([1 << 40], "far")[h], "at most 32 are stored"),
     "same name": (lambda s, b, h, q, k: s + Table([1.5], "table")[h] + TABLE[h], "two arguments called 'table'"),
+    "boolean function": (lambda s, b, h, q, k: s + tanh(q > k), "tanh of a boolean"),
+    "dictionary": (lambda s, b, h, q, k: s + {0: 1}, "dict where a value is needed; index it"),
     "few parameters": (lambda s, b: s, r"takes \(score, b, h, q_idx, kv_idx\)"),
 }
 
@@ -203,3 +205,28 @@ def test_library_functions_name_the_line_that_uses_them() -> None:
 def test_numbers_that_are_narrow_enough_pass() -> None:
     trace(lambda s, b, h, q, k: exp2(minimum(s, 8.0)))
     trace(lambda s, b, h, q, k: s * maximum(minimum(WIDE, 2.0), -2.0))
+
+
+def test_what_is_known_costs_nothing() -> None:
+    """A product with 0 is 0; what only one side of a choice may hide needs no choice."""
+    zero, none = trace(lambda s, b, h, q, k: s * 0 + k), trace(lambda s, b, h, q, k: 0.0 + k)
+    assert zero.program.output == none.program.output
+    for program in (
+        trace(lambda s, b, h, q, k: where(q > k, BIAS[b, h, q, k], s)).program,
+        trace(lambda s, b, h, q, k: where(q > k, s, BIAS[b, h, q, k])).program,
+    ):
+        ops = [node.op for node in program.nodes if node.format.boolean]
+        assert "and" in ops and "select" not in ops
+
+
+def test_biases() -> None:
+    with pytest.raises(InputError, match=r"a bias has 4 dimensions \(batch, head, query, key\), not shape \(3, 4\)"):
+        BiasTensor(np.zeros((3, 4)))
+    with pytest.raises(InputError, match="a bias with finite=True holds -inf"):
+        BiasTensor(np.full((1, 1, 1, 1), -INF), finite=True)
+
+
+def test_a_table_is_indexed_with_integers_outside_of_a_function_too() -> None:
+    assert TABLE[np.array([1, 0, 9])].tolist() == [2.0, 1.0, 2.0]
+    with pytest.raises(ScoreError, match="indexed with float64; an index must be an integer"):
+        TABLE[np.array([0.5])]
