@@ -513,6 +513,10 @@ REFUSED = [
         kv_lengths=8),
     bad("long", "kv_lengths must lie in 0 .. 14 (2 pages of 7 rows), not 15", block_table=[[0, 1], [1, 0]],
         kv_lengths=15),
+    bad("block mask", "block_mask must be of hwgen.scoremod.block_list.create_block_mask, not ndarray",
+        block_mask=np.ones((1, 1))),
+    bad("block mask of others", "block_mask must be for (B, Hq, L, S) = (2, 4, 5, 7), B and Hq 1 for all, not (1, 1, "
+        "5, 6)", block_mask=create_block_mask(lambda b, h, q, kv: q >= kv, None, None, L, S - 1, 2)),
 ]  # fmt: skip
 
 
@@ -524,3 +528,17 @@ def test_refused(options: dict[str, Any], text: str, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(functional, "BACKENDS", dict.fromkeys(functional.BACKENDS, nothing))
     with pytest.raises(InputError, match=re.escape(text)):
         attention(**options)
+
+
+@pytest.mark.parametrize(
+    ("k", "v", "text"),
+    [
+        ((2, 3, 8), (2, 2, 3, 6), "with a block_table k must be a pool (pages, Hkv, page size, elements), not"),
+        ((2, 2, 3, 8), (0, 2, 3, 6), "with a block_table v must be a pool (pages, Hkv, page size, elements), not"),
+        ((2, 2, 3, 8), (2, 2, 4, 6), "the pools k and v must agree in pages, heads and page size, got (2, 2, 3, 8)"),
+    ],
+)
+def test_pools_that_are_none(k: tuple[int, ...], v: tuple[int, ...], text: str) -> None:
+    pools = {"q": tensors()["q"], "k": np.zeros(k, np.float32), "v": np.zeros(v, np.float32)}
+    with pytest.raises(InputError, match=re.escape(text)):
+        attention(pools, block_table=[[0], [1]], kv_lengths=2)

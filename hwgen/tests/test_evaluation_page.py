@@ -47,6 +47,26 @@ def test_pictures_are_the_same_in_every_run(tmp_path: Path, monkeypatch: pytest.
     assert str(tmp_path) not in drawn[0] and "<dc:date>" not in drawn[0]
 
 
+def test_pictures_show_the_numbers_of_the_tables() -> None:
+    """A line or a group of bars for every schedule, a point or a bar for every length."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    lines, bars = (figures.PICTURES[name](pyplot) for name in ("utilisation", "speedup"))
+    for i, model in enumerate((figures.BERT, figures.XLM)):
+        shown = {line.get_label(): list(line.get_ydata()) for line in lines.axes[i].lines}
+        assert shown == {name: [point(name, model, n).useful for n in LENGTHS] for name in SHOWN}
+        heights = {group.get_label(): [bar.get_height() for bar in group] for group in bars.axes[i].containers}
+        base = [point("unfused", model, n).seconds for n in LENGTHS]
+        assert heights == {
+            name: [a / point(name, model, n).seconds for a, n in zip(base, LENGTHS, strict=True)] for name in SHOWN[1:]
+        }
+    for figure in (lines, bars):
+        pyplot.close(figure)
+
+
 def test_the_verb_writes_everything(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
