@@ -16,6 +16,9 @@ TABLES = [
     pytest.param(Numerics(weight_bits=26, score_frac=16, exp_segments=64), id="26-16-64"),
 ]
 
+NARROW = Numerics(weight_bits=22, score_frac=4, exp_segments=4, accumulator_bits=44)
+"""Its slopes have no fraction."""
+
 
 def fractions(numerics: Numerics) -> npt.NDArray[np.int64]:
     """Every d the unit can be asked for, a row a segment."""
@@ -82,7 +85,17 @@ def test_every_weight_lies_on_its_chord(numerics: Numerics) -> None:
     assert exp2_fraction(d, numerics).tolist() == [reference.exp2_fraction(int(n), numerics) for n in d]
 
 
-@pytest.mark.parametrize("numerics", TABLES)
+@pytest.mark.parametrize("numerics", [*TABLES, pytest.param(NARROW, id="22-4-4")])
+def test_bases_are_lower_by_half_the_gap_and_half_a_unit(numerics: Numerics) -> None:
+    one, part = 2.0**numerics.weight_bits, np.linspace(0, 1, 4097)
+    for i, chord in enumerate(chords(numerics)):
+        left, right = (one * 2.0 ** (-(i + end) / numerics.exp_segments) for end in (0, 1))
+        # The gap is sought on a grid, which misses its top by far less than matters.
+        gap = (left + (right - left) * part - one * np.exp2(-(i + part) / numerics.exp_segments)).max()
+        assert chord.base == round(left - gap / 2 - 0.5)
+
+
+@pytest.mark.parametrize("numerics", [*TABLES, pytest.param(NARROW, id="22-4-4")])
 def test_table_fits_its_fields(numerics: Numerics) -> None:
     table = chords(numerics)
     assert len(table) == numerics.exp_segments

@@ -334,6 +334,11 @@ def test_a_program_that_reads_only_hidden_is_poisoned_too() -> None:
     assert got.poisoned.tolist() == [False, False, True, False, False, False]
 
 
+def test_inputs_are_the_first_head_s_unless_said_otherwise() -> None:
+    inputs = ScoreInputs(program=constant_sink(0))
+    assert (inputs.batch, inputs.head, inputs.bias, dict(inputs.arguments)) == (0, 0, None, {})
+
+
 def test_a_bias_is_given_if_and_only_if_it_is_read() -> None:
     q, k, v = tensors(16)
     with pytest.raises(ValueError, match="needs a bias"):
