@@ -25,6 +25,7 @@ def run_unit(
 
     settings reach the tests as environment variables. Raises SimulationError if one of the tests fails or none ran.
     """
+
     def sources(work: Path) -> list[Path]:
         (work / "unit.v").write_text(to_verilog(part(*arguments), TOP))
         return [work / "unit.v"]

@@ -60,6 +60,10 @@ def single_scores(core: Params) -> list[Layer]:
     ):
         k = numbers(core, factor * powers, 1, 64, 1, 1)
         layers.append(Layer(np.repeat(q, 64, 1), k, stack(rng, (1, 64, 1, 1), core), scale=scale * UNIT))
+    # Nearly all digits of the product are ones.
+    e, power = core.config.head_e, np.exp2(np.arange(-24, 40))[:, None]
+    q, k = (numbers(core, 255 / 256 * size * np.ones((64, e)), 1, 64, 1, e) for size in (1, power))
+    layers.append(Layer(q, k, stack(rng, (1, 64, 1, 1), core), scale=528400 / 2**19 * UNIT))
     return layers
 
 
@@ -149,16 +153,26 @@ def narrow(core: Params) -> list[Layer]:
         plain(core, 19, 6, 2, 1, 7, 9, 3, 5, lengths=np.array([9, 0, 4, 1, 8, 5])),
         plain(core, 34, 1, 40, 40, 1, 1, e, 1),
         plain(core, 35, 1, 40, 40, 1, 1, 1, f),
+        odd_rows(core),
     ]
+
+
+def odd_rows(core: Params, kv_heads: int = 2) -> Layer:
+    """Rows of O of two elements with one of nobody's between them: they begin in every lane of a word, and come one
+    behind the other."""
+    apart = {"o": Arrangement(gaps=(1, 0, 0), shift=1)}
+    return plain(core, 37, 1, kv_heads, kv_heads, 2 * core.block + 1, 1, 1, 2, arrange=apart)
 
 
 def pages(core: Params) -> list[Layer]:
     """Keys of one word that begin everywhere in a burst, for a full block and a single query behind it: wherever the
-    second block begins, once its first row is there and the second one comes with the next burst."""
-    found = []
+    second block begins, once its first row is there and the second one comes with the next burst. And heads whose keys
+    take two bursts, their values one."""
+    found = [plain(core, 38, 1, 40, 40, 1, 3, core.config.head_e, 1)]
     for shift in range(core.config.burst_beats):
         at = {name: Arrangement(shift=4 * shift) for name in "kv"}
-        found.append(plain(core, 36, 1, 1, 1, core.block + 1, 20, 4, 4, arrange=at))
+        # With short rows of V two bursts of K may be in flight, the second one of a single row.
+        found += [plain(core, 36, 1, 1, 1, core.block + 1, 20, 4, f, arrange=at) for f in (4, 1)]
     return found
 
 

@@ -85,4 +85,7 @@ def tables(name: str) -> list[Layer]:
     for seed, (group, offset) in enumerate(((1, 0), (1, -3), (3, 2), (2, 5))):
         base = corner_layers.plain(core, 40 + seed, 1, group, 1, 37, 30, 3, 3, causal=True, offset=offset)
         found.append(scored(rng, name, base, **wide))
-    return found
+    # Many keys that weigh the same.
+    same = corner_layers.plain(core, 44, 1, 2, 2, 3, POSITIONS, 2, 3)
+    same = scored(rng, name, replace(same, q=same.q & 0), **wide, relative_bias=0, document_ids=0)
+    return [*found, same, scored(rng, name, corner_layers.odd_rows(core), **wide)]

@@ -64,6 +64,17 @@ def score_faults(name: str, memory: MemoryTraits) -> Episode:
     return queue("score faults", made.core, made.image, made.descriptors, memory, tails, goods=goods, faults=want)
 
 
+NO_MISHAPS = [
+    (Fault.NONE, {"read_fault_beat": test_faults.DESCRIPTOR_BEATS + 60, "response": 1}),
+    (Fault.NONE, {"write_fault_burst": 1, "response": 1}),
+]
+"""EXOKAY is no error."""
+
+
+EARLY = (0, 1, 3, 4, 6, 9, 12)
+"""Mishaps that happen to the first descriptor, however wide the bus is."""
+
+
 def mishaps(memory: MemoryTraits, name: str = "plain") -> Iterator[Episode]:
     """A beat or a burst goes wrong."""
     core = MACHINES[name]()
@@ -71,8 +82,8 @@ def mishaps(memory: MemoryTraits, name: str = "plain") -> Iterator[Episode]:
     if name != "plain":
         *victims, last = random_layers(name, core, 3, 27)
         good = last, last.golden(core)
-    for seed, (code, mishap) in enumerate(test_faults.MISHAPS):
-        if name != "plain" and seed % 3:
+    for seed, (code, mishap) in enumerate([*test_faults.MISHAPS, *NO_MISHAPS]):
+        if name != "plain" and code and seed not in EARLY:
             continue
         image, descriptors, goods = Image(core), [], []
         for victim in victims:
@@ -118,7 +129,8 @@ def immense(memory: MemoryTraits) -> Episode:
 
 
 def far_rows(name: str, memory: MemoryTraits) -> Episode:
-    """The second batch, head or row of a tensor lies half of all addresses away, where nothing answers."""
+    """The second batch, head or row of a tensor lies half of all addresses away, where nothing answers; key lengths of
+    more keys than there are."""
     core, rng = MACHINES[name](), np.random.default_rng(31)
     image, descriptors, goods = Image(core), [], []
     bases = [corner_layers.plain(core, 32 + i, 2, 2, 2, 3, 3, 3, 3) for i in range(2)]
@@ -132,6 +144,10 @@ def far_rows(name: str, memory: MemoryTraits) -> Episode:
             strides[i] = 1 << core.config.address_bits - 1
             goods.append((good.place(image), golden))
             descriptors += [replace(victim, **{f"{tensor}_strides": tuple(strides)}), goods[-1][0].descriptor]
+    for lengths in ((4, 0), (0, 1 << 31)):
+        bad = replace(bases[0], lengths=np.array(lengths, dtype=np.uint32)).place(image).descriptor
+        goods.append((good.place(image), golden))
+        descriptors += [bad, goods[-1][0].descriptor]
     tails = range(2, len(descriptors) + 1, 2)
     return queue("far rows", core, image, descriptors, memory, tails, goods=goods)
 

@@ -33,7 +33,7 @@ def test_every_episode(name: str, tmp_path: Path) -> None:
     told = {Fault(code) for one in done for code, _, _ in reported(one)}
     wanted = {
         "plain": set(Fault) - {Fault.NONE, Fault.SCORE_RECORD, Fault.SEGMENT},
-        "bounds": {Fault.ABORTED, Fault.QUEUE, Fault.SCORE_RECORD, Fault.READ_RESPONSE, Fault.WRITE_RESPONSE},
+        "bounds": {Fault.ABORTED, Fault.QUEUE, Fault.KEY_LENGTH, Fault.SCORE_RECORD, Fault.WRITE_RESPONSE},
         "documents": {Fault.ABORTED, Fault.SCORE_RECORD, Fault.SEGMENT, Fault.READ_RESPONSE},
     }
     assert wanted[name] <= told
