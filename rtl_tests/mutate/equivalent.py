@@ -31,7 +31,7 @@ RULES = [
     ),
     Rule(
         "tag_hop",
-        r"assign .*tag_in\[(13:12|15:14|14:13|16:15)\].*|assign \\\$[36]  = .* 3'h0 : .*|\\\$7 \[.*= \\\$[36] \[1:0\];",
+        r"assign .*tag_in\[(13:12|15:14|12:11|14:13)\].*|assign \\\$[36]  = .* 3'h0 : .*|\\\$7 \[.*= \\\$[36] \[1:0\];",
         r".*",
         "with two columns one lane serves both: of the second one's tag nobody looks at skip and width",
     ),
@@ -40,6 +40,31 @@ RULES = [
         r"_left <= \\\$\d+ ;",
         r"_left <= 21'hfffff & \(\\\$\d+ \);",
         "it counts down to 2: 2^20 and 0 are the same a step later, and neither is 2",
+    ),
+    Rule(
+        "reciprocal",
+        r"assign gap_2 = 65'h1(0+) - product_2;|assign \\\$41  = \$signed\(gap_2\) < \$signed\(1'h0\);",
+        r"assign gap_2 = product_2 - 65'h1(0+);|assign \\\$41  = \$signed \( 1'h0 \) < \$signed \( gap_2 \);",
+        "without its third step the reciprocal lacks 2^-27.3 of itself at most (its table lacks 2^-6.8, not 2^-6.6): a "
+        "quotient below 2^26 lacks 0.66 with what is cut off, and so is at most 1 too small",
+    ),
+    Rule(
+        "counter_bank",
+        r"more <= \\\$\d+ ;",
+        r"more <= 19'h3ffff & .*",
+        "heads, at most 4,096 with a job, are what rises fastest, and there are not 64 jobs in a turn",
+    ),
+    Rule(
+        "datapath(_\\d)?",
+        r"assign \\\$\d+  = table_0_address < (7'h51|8'hc0);",
+        r"assign \\\$\d+  = table_0_address (<= 7'h51|< 8'hc1);",
+        "the table has as many places: a write to the one behind them is none",
+    ),
+    Rule(
+        "tensor_check",
+        r"\\\$signal\$31  <= \\\$167 ;",
+        r"\\\$signal\$31  <= 4'h7 & \(\\\$167 \);",
+        "of what is still to be asked for the top bit is the address, which is asked for alone: then nothing is left",
     ),
     Rule(
         "rows_owed",
@@ -79,7 +104,7 @@ RULES = [
     ),
     Rule(
         "element_shift",
-        r"assign \\\$\d+  = amount > 3'h[1-4];",
+        r"assign \\\$\d+  = amount > [123]'h[1-4];",
         r"assign \\\$\d+  = .*",
         "a bf16 significand has 8 of 17 digits, so that the lowest are 0 and none is lost by so small a shift",
     ),
@@ -110,7 +135,7 @@ RULES = [
     Rule(
         "value_array",
         r"assign \\drain_columns\$\d+  = drain_rows \? drain_columns : 2'h0;",
-        r"assign \\drain_columns\$\d+  = drain_rows \? drain_columns : 2'h1;",
+        r"assign \\drain_columns\$\d+  = drain_rows \? drain_columns : 2'h[13];",
         "all rows are one group, whose results are looked at only when it is chosen",
     ),
     Rule(
@@ -133,6 +158,30 @@ MODEL_RULES = [
         r"QUOTIENT_BITS = 30",
         r"30 -> (29|31)",
         "no format has as many digits, and the last bit tells of all that follow, however many are worked out",
+    ),
+    Rule(
+        "exp2",
+        r"base = min\(round\(left - gap / 2 - 0\.5\), \(1 << numerics\.weight_bits\) - 1\)",
+        r"1 -> 0|\(1 << numerics\.weight_bits\) - 1 -> \(1 << numerics\.weight_bits\) \+ 1",
+        "a base is less than its chord's left end by more than half a unit, so that it is at most one less than 2^Pw",
+    ),
+    Rule(
+        "attention",
+        r".*np\.where\(\(amount < 0\) & \(product != 0\), np\.where\(product < 0, -limit - 1, limit \+ 1\), x\)",
+        r"product < 0 -> product <= 0",
+        "asked only where the product is not 0",
+    ),
+    Rule(
+        "attention",
+        r"if rows\.size == 0:",
+        r"if rows\.size == 0: -> if False:",
+        "without rows all that follows does nothing",
+    ),
+    Rule(
+        "attention",
+        r".*strict=True.*",
+        r"True -> False",
+        "it refuses what never comes: lists of different lengths",
     ),
     Rule(
         "numerics",
