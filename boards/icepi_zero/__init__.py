@@ -23,7 +23,7 @@ BOARD = Board(
     clock_hz=50_000_000,
     preset="small",
     memory_bytes=48 << 10,
-    baud=2_500_000,
+    baud=2_000_000,
     capacity={"lut": 24_288, "ff": 24_288, "dsp": 28, "ram": 56},
     tight=True,
 )

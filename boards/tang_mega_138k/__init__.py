@@ -23,6 +23,6 @@ BOARD = Board(
     clock_hz=50_000_000,
     preset="small",
     memory_bytes=64 << 10,
-    baud=2_500_000,
+    baud=2_000_000,
     capacity={"lut": 138_240, "ff": 138_240, "dsp": 298, "ram": 340},
 )
