@@ -1,6 +1,7 @@
 """The one description of the registers a host sees: hardware, C header, Python module, SystemRDL and documentation are
 made from it."""
 
+import inspect
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -115,7 +116,9 @@ class Register:
 
 def meanings(enum: type[IntEnum]) -> dict[str, str]:
     """What the enumeration's docstring says of each member: `NAME: text` on lines of their own."""
-    found = re.findall(r"(?ms)^ +([A-Z_]+): +(.*?)(?=\n +[A-Z_]+: |\n\s*\n|\s*\Z)", enum.__doc__ or "")
+    # Python 3.13 takes the indentation away, those before leave it.
+    text = inspect.cleandoc(enum.__doc__ or "")
+    found = re.findall(r"(?ms)^ *([A-Z_]+): +(.*?)(?=\n *[A-Z_]+: |\n\s*\n|\s*\Z)", text)
     return {name: " ".join(text.split()) for name, text in found}
 
 
