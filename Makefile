@@ -13,7 +13,7 @@ PIP := $(VENV)/bin/python -m pip --quiet --disable-pip-version-check install
 export XDG_CACHE_HOME ?= $(CURDIR)/.cache
 export MPLCONFIGDIR ?= $(XDG_CACHE_HOME)/matplotlib
 
-.PHONY: help setup test lint demo demo-minilm fuzz model-campaign sweep-campaign formal area board-netlist board-test test-torch test-browser icarus soak dependencies bench mutate planted coverage results clean distclean
+.PHONY: help setup test lint demo demo-minilm fuzz model-campaign sweep-campaign formal area board-netlist board-test test-torch test-browser icarus soak pythons dependencies bench mutate planted coverage results clean distclean
 .DEFAULT_GOAL := help
 
 help: ## this table
@@ -103,6 +103,9 @@ MINUTES ?= 60
 
 soak: setup ## random jobs and resets on simulated accelerators for MINUTES=60, watching the memory
 	$(VENV)/bin/python -m rtl_tests.soak --minutes $(MINUTES)
+
+pythons: ## the same bits under Python 3.11, 3.12 and 3.13: model, Verilog, simulated hardware
+	.ci/pythons
 
 dependencies: setup ## write docs/dependencies.md from what is installed
 	$(VENV)/bin/python .ci/dependencies
