@@ -104,7 +104,7 @@ MINUTES ?= 60
 soak: setup ## random jobs and resets on simulated accelerators for MINUTES=60, watching the memory
 	$(VENV)/bin/python -m rtl_tests.soak --minutes $(MINUTES)
 
-pythons: ## the same bits under Python 3.11, 3.12 and 3.13: model, Verilog, simulated hardware
+pythons: ## the same bits under Python 3.11, 3.12 and 3.13: integer model and simulated hardware
 	.ci/pythons
 
 dependencies: setup ## write docs/dependencies.md from what is installed

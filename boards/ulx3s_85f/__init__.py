@@ -26,5 +26,5 @@ BOARD = Board(
     baud=2_000_000,
     capacity={"lut": 83_640, "ff": 83_640, "dsp": 156, "ram": 208},
     # With delays in mind the placer leaves some hundred wires that the router finds no way for.
-    placing=("--placer", "static", "--no-tmdriv"),
+    placing=("--no-tmdriv",),
 )
