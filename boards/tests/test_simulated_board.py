@@ -205,7 +205,7 @@ def test_nobody_answers(tmp_path: Path) -> None:
 
 def test_what_is_not_there(shared: SimulatedBoard) -> None:
     with Link(shared.port) as link:
-        with pytest.raises(LinkError, match="READ_MEMORY of 8 bytes at 0x80005000 goes beyond what the board has"):
+        with pytest.raises(LinkError, match="READ_MEMORY of 8 bytes at 0xd000 goes beyond what the board has"):
             link.read_memory(MEMORY_BASE + MEMORY_BYTES, 8)
         with pytest.raises(LinkError, match="READ_REGISTERS of 4 bytes at 0xffc goes beyond"):
             link.read_register(0xFFC)
