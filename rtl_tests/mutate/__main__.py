@@ -56,7 +56,7 @@ def rtl_verdicts(count: int, seed: int, jobs: int, only: int | None) -> list[Ver
 
 def _survivor(outcome: rtl.Outcome, folder: Path) -> tuple[str, str]:
     """Equivalent by a written reason or by proof, which takes longer, else a survivor."""
-    if reason := equivalent.reason(outcome.mutant):
+    if reason := equivalent.reason(outcome.machine, rtl.text(outcome.machine), outcome.mutant):
         return "equivalent", reason
     same = formal.is_same(rtl.text(outcome.machine), outcome.mutant, folder)
     return ("equivalent", "proved") if same else ("survivor", "")

@@ -11,15 +11,18 @@ from typing import NamedTuple
 
 from rtl_tests.mutate.model import ModelMutant, source_line
 from rtl_tests.mutate.schemata import Mutant
+from rtl_tests.mutate.verilog import INSTANCE
 
 
 class Rule(NamedTuple):
-    """Modules, statements before and after the change as regular expressions of the whole; the reason."""
+    """Modules, statements before and after the change as regular expressions of the whole; the reason. `place` is where
+    of all places it holds: a machine, and of what is connected to an instance its name."""
 
     module: str
     before: str
     after: str
     why: str
+    place: str = ".*"
 
 
 RULES = [
@@ -144,6 +147,42 @@ RULES = [
         r"assign \\\$\d+  = \\\$signal\$\d+  >= 4'hd;",
         "of thirteen digits, moved down by one and by twelve, not even a guard is left: what is lost is no matter",
     ),
+    Rule(
+        "row_buffer",
+        r"assign \\\$\d+  = complete > 2'h2;",
+        r"assign \\\$\d+  = complete > 2'h1;",
+        "asked is what is left behind two claims in successive cycles, and where two columns share a lane a visit, which "
+        "claims a row at most, takes two cycles",
+        "bounds .*",
+    ),
+    Rule(
+        "block_fork",
+        r"\.w_data\(input__payload\),",
+        r"\.w_data\(196'h7f+ & \(input__payload\)\),",
+        "the top bit is that of the head's number, at which the issuer does not look",
+        "bounds queue_1",
+    ),
+    Rule(
+        "datapath",
+        r"node_64_add <= \\\$37 ;",
+        r"node_64_add <= 33'hffffffff & \(\\\$37 \);",
+        "a sum's carry, which goes into another sum, of which its register's reader takes the lowest 32 bits",
+        "bounds .*",
+    ),
+    Rule(
+        "queue_15",
+        r"assign \\\$17  = \\\$signature__addr  \+ 1'h1;",
+        r"assign \\\$17  = 9'hff & \(\\\$signature__addr  \+ 1'h1\);",
+        "the register of the address takes the lowest eight bits",
+        "documents .*",
+    ),
+    Rule(
+        "score_scale",
+        r"late_34_1 <= partial_34;",
+        r"late_34_1 <= 25'hffffff & \(partial_34\);",
+        "the sign is the 59th bit of a product whose register takes the lowest 58",
+        "documents .*",
+    ),
 ]
 
 MODEL_RULES = [
@@ -193,19 +232,28 @@ MODEL_RULES = [
 """Of these `before` is the whole line, and `after` the change in it."""
 
 
-def reason(mutant: Mutant) -> str:
-    """Why a mutant of the Verilog is no other machine; empty if nobody says so."""
-    return _reason(RULES, mutant.site.module.lstrip("\\"), mutant.before, mutant.after)
+def reason(machine: str, text: str, mutant: Mutant) -> str:
+    """Why a mutant of a machine's Verilog is no other machine; empty if nobody says so."""
+    place = f"{machine} {instance_of(text, mutant)}"
+    return _reason(RULES, mutant.site.module.lstrip("\\"), mutant.before, mutant.after, place)
+
+
+def instance_of(text: str, mutant: Mutant) -> str:
+    """The instance whose port is connected by the statement that is changed; empty if it is no connection."""
+    if not mutant.site.target.startswith("."):
+        return ""
+    above = reversed(text.splitlines()[: mutant.site.line])
+    return next(line.split()[1] for line in above if INSTANCE.match(line))
 
 
 def model_reason(mutant: ModelMutant) -> str:
     """The same for the integer model."""
-    return _reason(MODEL_RULES, mutant.module, source_line(mutant), f"{mutant.before} -> {mutant.after}")
+    return _reason(MODEL_RULES, mutant.module, source_line(mutant), f"{mutant.before} -> {mutant.after}", "model")
 
 
 def _reason(rules: list[Rule], *words: str) -> str:
     for rule in rules:
-        patterns = rule.module, rule.before, rule.after
+        patterns = rule.module, rule.before, rule.after, rule.place
         if all(re.fullmatch(pattern, word) for pattern, word in zip(patterns, words, strict=True)):
             return rule.why
     return ""
