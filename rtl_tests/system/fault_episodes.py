@@ -75,6 +75,10 @@ EARLY = (0, 1, 3, 4, 6, 9, 12)
 """Mishaps that happen to the first descriptor, however wide the bus is."""
 
 
+LATE_WORDS = [(Fault.READ_RESPONSE, {"read_fault_beat": beat, "response": 2}) for beat in (3, 4)]
+"""The third and the fourth word of a burst."""
+
+
 def mishaps(memory: MemoryTraits, name: str = "plain") -> Iterator[Episode]:
     """A beat or a burst goes wrong."""
     core = MACHINES[name]()
@@ -82,8 +86,10 @@ def mishaps(memory: MemoryTraits, name: str = "plain") -> Iterator[Episode]:
     if name != "plain":
         *victims, last = random_layers(name, core, 3, 27)
         good = last, last.golden(core)
-    for seed, (code, mishap) in enumerate([*test_faults.MISHAPS, *NO_MISHAPS]):
-        if name != "plain" and code and seed not in EARLY:
+    several = [*test_faults.MISHAPS, *NO_MISHAPS, *LATE_WORDS]
+    for seed, (code, mishap) in enumerate(several):
+        early = seed in EARLY or mishap in [late for _, late in LATE_WORDS]
+        if name != "plain" and code and not early:
             continue
         image, descriptors, goods = Image(core), [], []
         for victim in victims:
