@@ -151,9 +151,8 @@ RULES = [
         "row_buffer",
         r"assign \\\$\d+  = complete > 2'h2;",
         r"assign \\\$\d+  = complete > 2'h1;",
-        "asked is what is left behind two claims in successive cycles, and where two columns share a lane a visit, which "
-        "claims a row at most, takes two cycles",
-        "bounds .*",
+        "asked is what is left behind two claims in successive cycles, and a visit, which claims a row at most, takes "
+        "two cycles where two columns share a lane, as they do in all these machines",
     ),
     Rule(
         "block_fork",
@@ -161,27 +160,6 @@ RULES = [
         r"\.w_data\(196'h7f+ & \(input__payload\)\),",
         "the top bit is that of the head's number, at which the issuer does not look",
         "bounds queue_1",
-    ),
-    Rule(
-        "datapath",
-        r"node_64_add <= \\\$37 ;",
-        r"node_64_add <= 33'hffffffff & \(\\\$37 \);",
-        "a sum's carry, which goes into another sum, of which its register's reader takes the lowest 32 bits",
-        "bounds .*",
-    ),
-    Rule(
-        "queue_15",
-        r"assign \\\$17  = \\\$signature__addr  \+ 1'h1;",
-        r"assign \\\$17  = 9'hff & \(\\\$signature__addr  \+ 1'h1\);",
-        "the register of the address takes the lowest eight bits",
-        "documents .*",
-    ),
-    Rule(
-        "score_scale",
-        r"late_34_1 <= partial_34;",
-        r"late_34_1 <= 25'hffffff & \(partial_34\);",
-        "the sign is the 59th bit of a product whose register takes the lowest 58",
-        "documents .*",
     ),
 ]
 

@@ -1,8 +1,8 @@
 """Is a mutant the same machine? A proof by Yosys about the module that is changed, cut off from all others.
 
-What the module's instances give are free inputs, what they look at of what they get are outputs. Which states and
-inputs can occur is not known here, so that a proof holds in any surroundings; a mutant that only shows in impossible
-ones is not proved.
+What the module's instances give are free inputs, what they look at of what they get are outputs; so it is with its
+memories, which answer the same if they are asked and written the same. Which states and inputs can occur is not known
+here, so that a proof holds in any surroundings; a mutant that only shows in impossible ones is not proved.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ SECONDS = 40
 SCRIPT = """
 read_verilog {name}
 proc
-memory_map
 opt_clean
+{trim}
 {hide}
 equiv_make gold gate equiv
 hierarchy -top equiv
@@ -36,6 +36,11 @@ equiv_simple -undef
 equiv_induct -undef -seq {steps}
 equiv_status -assert
 """
+
+TRIM = 4
+"""Bits that are cut off again are followed back over so many registers."""
+
+MEMORY = re.compile(r"^  reg (\[\d+:0\] )?(\w+) \[\d+:0\];$")
 
 
 def alone(text: str, module: Module, modules: dict[str, Module], name: str) -> str:
@@ -57,7 +62,37 @@ def alone(text: str, module: Module, modules: dict[str, Module], name: str) -> s
             child = ""
         elif not child:
             body.append(line)
+    for memory in [found for found in map(MEMORY.match, body) if found]:
+        body = _cut_off(memory[2], memory[1] or "", body, ports, declared)
     return "\n".join([f"module {name}({', '.join(ports)});", *declared, *body])
+
+
+def _cut_off(memory: str, width: str, body: list[str], ports: list[str], declared: list[str]) -> list[str]:
+    """Statements without a memory: where and what was written last is given out, and whether it was, which turns a bit
+    round; where it is read is given out, what is read there is given in."""
+    place = re.compile(rf"\b{memory}\[((?:[^\[\]]|\[[^\[\]]*\])*)\]")
+    kept: list[str] = []
+    asking: list[str] = []
+
+    def port(declaration: str, role: str) -> str:
+        ports.append(f"{memory}__{role}_{len(ports)}")
+        declared.append(f"  {declaration}{ports[-1]};")
+        return ports[-1]
+
+    for line in body:
+        if MEMORY.match(line) or re.match(rf" +{memory}\[\d+\] = ", line):
+            continue
+        if found := re.match(rf" +{place.pattern} <= (.+);$", line):
+            words = (("output reg [31:0] ", "at", found[1]), (f"output reg {width}", "what", found[2]))
+            assigned = [f"{port(declaration, role)} <= {value};" for declaration, role, value in words]
+            turned = port("output reg ", "turned")
+            line = " ".join(["begin", *assigned, f"{turned} <= ~{turned}; end"])
+        elif found := place.search(line):
+            asked, given = port("output [31:0] ", "asked"), port(f"input {width}", "given")
+            asking.append(f"  assign {asked} = {found[1]};")
+            line = f"{line[: found.start()]}{given}{line[found.end() :]}"
+        kept.append(line)
+    return [*kept[:-1], *asking, kept[-1]]
 
 
 def _free(child: Module, found: re.Match[str], prefix: str, ports: list[str], body: list[str]) -> Iterator[str]:
@@ -86,7 +121,8 @@ def is_same(text: str, mutant: Mutant, folder: Path) -> bool:
     (folder / "pair.v").write_text(_tame("\n".join(pair)))
     hide = "\n".join(f"rename -hide {side}/w:* {side}/i:* %d {side}/o:* %d {side}/t:$dff* %co1:+[Q] {side}/w:* %i %d"
                      for side in ("gold", "gate"))  # fmt: skip
-    script = SCRIPT.format(name="pair.v", hide=hide, steps=STEPS)
+    trim = "wreduce\nopt_clean\n" * TRIM
+    script = SCRIPT.format(name="pair.v", trim=trim, hide=hide, steps=STEPS)
     return _yosys(script, folder)
 
 
