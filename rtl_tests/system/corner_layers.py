@@ -102,6 +102,48 @@ def even_quotients(core: Params, heads: int, pairs: int, top: int, seed: int) ->
     return Layer(q, keys, encode(values, core.input), scale=distance / (1 << n.score_frac) * UNIT)
 
 
+EVEN_STEPS = [*range(15), 14]
+"""Keys that are smaller than the largest by so many units of base 2 weigh nearly as much again as that one."""
+
+
+def taken_apart(core: Params, total: int, weights: list[int]) -> list[int]:
+    """Elements of no more digits than a number has, whose products with weights, as they are added to a numerator, give
+    a number exactly."""
+    n, digits, found = core.numerics, core.input.mantissa_bits + 1, []
+    for weight in weights:
+        whole = -(-(total << n.drop) // weight)
+        unit = max(whole.bit_length() - digits, 0)
+        element = whole >> unit << unit
+        if element * weight >> n.drop > total:
+            element -= 1 << unit
+        found.append(element)
+        total -= element * weight >> n.drop
+    if total:
+        raise ValueError(f"{total} of a numerator are left")
+    return found
+
+
+def even_means(core: Params, heads: int, top: int) -> tuple[Layer, int]:
+    """Quotients that are ties of the output format and to be rounded up. The largest score is `top`; the second result
+    is that of a sink, in units of a score, which weighs what the keys lack of a power of two."""
+    n, f, keys = core.numerics, core.config.head_f, len(EVEN_STEPS)
+    y = exp2_fraction(np.arange(1 << n.score_frac), n)
+    weights = [int(y[0]) >> step for step in EVEN_STEPS]
+    lack = (2 << n.weight_bits) - sum(weights)
+    down = next(down for down in range(n.weight_bits) if (y >> down == lack).any())
+    distance = (down << n.score_frac) + int(np.flatnonzero(y >> down == lack)[0])
+    one, digits = n.operand_bits - 2, core.output.mantissa_bits + 1
+    values = np.full((1, heads, keys, f), 1.0)
+    for number, (head, column) in enumerate(np.ndindex(heads, f - 1)):
+        # A digit more than there is place for, an odd number, and so is its half.
+        mean = (1 << digits) + (4 * number + 3) % (1 << digits)
+        elements = taken_apart(core, mean << one + n.weight_bits - n.drop - digits - 1, weights)
+        values[0, head, :, 1 + column] = np.ldexp(elements, -one)
+    k = numbers(core, np.tile(top - np.array(EVEN_STEPS), heads), 1, heads, keys, 1)
+    layer = Layer(numbers(core, np.ones(heads), 1, heads, 1, 1), k, encode(values, core.input), scale=UNIT)
+    return layer, (top << n.score_frac) - distance
+
+
 def divisors(core: Params) -> Layer:
     """Denominators for which the reciprocal's table is least right: those of two keys, apart by many distances, that
     lie a little above the lower end of one of its intervals."""

@@ -39,7 +39,7 @@ def episodes(name: str) -> list[Episode]:
     if name == "bounds":
         edges = dropout_edges(np.random.default_rng(26), name)
         found.append(layered("dropout", core, edges, MEMORIES["quick"]))
-        found.append(layered("windows", core, windows(core), few))
+        found.append(layered("windows", core, [*windows(core), even_means(core)], few))
     if name == "documents":
         found.append(layered("unlisted", core, unlisted(core), few))
     found += [poisoned(name, few), far_rows(name, few)]
@@ -71,6 +71,14 @@ def most_heads(core: Params) -> Episode:
     image = Image(core)
     place = layer.place(image)
     return queue("most heads", core, image, [place.descriptor], MEMORIES["quick"], goods=[(place, want)], faults=[])
+
+
+def even_means(core: Params) -> Layer:
+    """Of machine `bounds`: sinks and keys that weigh a power of two together, all kept as they are."""
+    base, sink = corner_layers.even_means(core, HEADS, 13)
+    known = {"key_lengths": POSITIONS, "window_first": -POSITIONS, "window_last": POSITIONS, "sinks": sink << 8}
+    known |= {"dropout_threshold": 0, "dropout_factor": 1 << 17}
+    return scored(np.random.default_rng(46), "bounds", base, **known)
 
 
 def tables(name: str) -> list[Layer]:
