@@ -28,7 +28,6 @@ class Board:
     platform:      gives the class of amaranth_boards that knows the pins, which is imported then
     oscillator_hz: frequency of the board's clock `oscillator`, a resource of the platform
     clock_hz:      of the machine, made from it by a PLL
-    placing:       options of place and route beyond its usual ones
     preset:        the machine
     memory_bytes:  block RAM that serves as its memory, a multiple of 4096
     memory_latency: cycles from an address to its first word
@@ -50,7 +49,6 @@ class Board:
     memory_latency: int = 10
     baud: int
     capacity: Mapping[str, int]
-    placing: tuple[str, ...] = ()
     tight: bool = False
 
     @property

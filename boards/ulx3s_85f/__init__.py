@@ -20,11 +20,9 @@ BOARD = Board(
     platform=platform,
     oscillator="clk25",
     oscillator_hz=25_000_000,
-    clock_hz=40_000_000,
+    clock_hz=50_000_000,
     preset="ecp5",
     memory_bytes=264 << 10,
     baud=2_000_000,
     capacity={"lut": 83_640, "ff": 83_640, "dsp": 156, "ram": 208},
-    # With delays in mind the placer leaves some hundred wires that the router finds no way for.
-    placing=("--no-tmdriv",),
 )
