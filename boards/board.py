@@ -27,7 +27,7 @@ class Board:
     device:        what place and route calls the device, as options and their values
     platform:      gives the class of amaranth_boards that knows the pins, which is imported then
     oscillator_hz: frequency of the board's clock `oscillator`, a resource of the platform
-    clock_hz:      of the machine, made from it by a PLL
+    clock_hz:      of the machine: made from it by a PLL, unless it is the same
     preset:        the machine
     memory_bytes:  block RAM that serves as its memory, a multiple of 4096
     memory_latency: cycles from an address to its first word

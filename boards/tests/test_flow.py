@@ -19,6 +19,7 @@ from boards.flow.netlist import Netlist
 from boards.flow.parts import PARTS, part_of, total, uses
 from boards.flow.pins import ports
 from boards.flow.shell import clocks_per_bit, ecp5_pll
+from boards.report import floorplan
 from boards.report.timing import critical_path, fmax_mhz, register_name
 from hwgen.errors import ConfigError, MissingTool
 
@@ -204,3 +205,17 @@ def test_the_critical_path_in_words() -> None:
 def test_the_machine_s_clock_is_the_one_that_counts() -> None:
     clocks = {"$glbnet$clk": {"achieved": 130.0}, "oscillator": {"achieved": 300.0}}
     assert fmax_mhz({"fmax": clocks}) == 130.0
+
+
+def test_floorplan_reads_whatever_the_module_is_called(tmp_path: Path) -> None:
+    """Column, row, kind and part of each placed cell; one without a place is none."""
+    placed = {
+        "board.accelerator.core.score_array.row_0.pe_1.x": ("TRELLIS_COMB", "X7/Y5/SLICEA.K0"),
+        "board.accelerator.core.value_array.row_1.y": ("MULT18X18D", "X12/Y13/MULT18_1"),
+        "board.memory.bank0.z": ("DP16KD", "X3Y28/BSRAM"),
+    }
+    cells = {name: {"type": kind, "attributes": {"NEXTPNR_BEL": place}} for name, (kind, place) in placed.items()}
+    path = tmp_path / "placed.json"
+    path.write_text(json.dumps({"modules": {"top": {"cells": cells | {"constant": {"type": "VCC"}}}}}))
+    wanted = [(7, 5, "logic", "score array"), (12, 13, "DSP", "value array"), (3, 28, "RAM", "memory")]
+    assert list(floorplan.cells(path)) == wanted
