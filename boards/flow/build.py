@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from boards.board import Board
-from boards.flow import pack_ecp5, tools
+from boards.flow import tools
 from boards.flow.family import CONSTRAINTS, NETLIST, PACKED, REPORT, TOP, VERILOG, Family, families
 from boards.flow.fit import require_fit
 from boards.flow.netlist import Netlist
@@ -50,8 +50,8 @@ class Design:
         """Sixteen hexadecimal digits that change with anything that the bitstream is made from."""
         versions = [f"{tool} {tools.version(tool)}" for tool in self.family.tools]
         steps = [self.family.synthesis(self.board), self.family.place_and_route(self.board, self.seed)]
-        packer = Path(pack_ecp5.__file__).read_text()
-        text = json.dumps([self.verilog, self.constraints, versions, steps, packer], default=str)
+        passes = [path.read_text() for path in self.family.passes]
+        text = json.dumps([self.verilog, self.constraints, versions, steps, passes], default=str)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     @property
@@ -149,6 +149,7 @@ def work(folder: Path, board: Board, family: Family, seed: int, tell: Callable[[
         netlist = Netlist.read(folder / NETLIST)
         family.pack(netlist)
         require_fit(netlist, board, family)
+        family.fix_places(netlist, board)
         netlist.write(folder / "packing.json")
         (folder / "packing.json").rename(folder / PACKED)
 

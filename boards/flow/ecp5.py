@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from boards.board import Board
-from boards.flow import pack_ecp5, tools
+from boards.flow import pack_ecp5, sites_ecp5, tools
 from boards.flow.family import CONSTRAINTS, NETLIST, PACKED, PLACED, REPORT, ROUTED, TOP, VERILOG, Use
 from boards.flow.netlist import Netlist
 from boards.flow.pins import Port
@@ -19,6 +19,9 @@ LUTRAM_LUTS = 6
 
 WIDE_BITS = 128
 """A queue of such words takes fewer block RAMs than it takes LUTs, of what a small device has."""
+
+SITES = {"--85k": sites_ecp5.LFE5U_85F}
+"""Devices, as place and route calls them, on which multipliers and block RAMs are put in order."""
 
 RELAXED_PS = 20_000
 """Time that ABC may take of a path where area is what counts."""
@@ -51,8 +54,15 @@ class Ecp5:
     def synthesis(self, board: Board) -> str:
         return synthesis(TOP, board.tight)
 
+    passes = (Path(pack_ecp5.__file__), Path(sites_ecp5.__file__))
+
     def pack(self, netlist: Netlist) -> None:
         pack_ecp5.pack(netlist)
+
+    def fix_places(self, netlist: Netlist, board: Board) -> None:
+        for option, sites in SITES.items():
+            if option in board.device:
+                sites_ecp5.fix(netlist, TOP, sites)
 
     def use(self, cells: Counter[str]) -> Use:
         return Use(

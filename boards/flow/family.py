@@ -61,8 +61,17 @@ class Family(Protocol):
         """The script for yosys: VERILOG to NETLIST."""
         ...
 
+    @property
+    def passes(self) -> tuple[Path, ...]:
+        """The source files of what `pack` and `fix_places` do."""
+        ...
+
     def pack(self, netlist: Netlist) -> None:
         """What is left to be done to a netlist, in place."""
+        ...
+
+    def fix_places(self, netlist: Netlist, board: Board) -> None:
+        """Say of cells in a packed netlist, in place, where they go."""
         ...
 
     def use(self, cells: Counter[str]) -> Use:

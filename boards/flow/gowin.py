@@ -47,8 +47,13 @@ class Gowin:
     def synthesis(self, board: Board) -> str:
         return synthesis(board.device["--vopt family"].lower()[:4], TOP, pads=True)
 
+    passes = ()
+
     def pack(self, netlist: Netlist) -> None:
         """Nothing is."""
+
+    def fix_places(self, netlist: Netlist, board: Board) -> None:
+        """Of none."""
 
     def use(self, cells: Counter[str]) -> Use:
         return Use(

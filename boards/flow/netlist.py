@@ -6,12 +6,15 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator
+from copy import deepcopy
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
 Bit: TypeAlias = int | str
 Cell: TypeAlias = dict[str, Any]
+Names: TypeAlias = tuple[str, ...]
+"""The names that lead from one module to a cell below it: its instance, the instance in that, and so on."""
 
 LIBRARY = {"blackbox", "whitebox"}
 """Attributes of modules that are cells of the device."""
@@ -100,3 +103,36 @@ class Netlist:
             else:
                 total[kind] += number
         return total
+
+    def leaves(self, top: str) -> Iterator[tuple[Names, str]]:
+        """Every cell of the device in `top` and below it, and its type."""
+        pending: list[tuple[Names, str]] = [((), top)]
+        while pending:
+            names, module = pending.pop()
+            for name, cell in self.modules[module].cells.items():
+                if self.is_part(cell["type"]):
+                    pending.append(((*names, name), cell["type"]))
+                else:
+                    yield (*names, name), cell["type"]
+
+    def own_cell(self, top: str, names: Names) -> Cell:
+        """A cell by its names, to be changed there alone: modules that stand elsewhere too are copied for it."""
+        module = self.modules[top]
+        for depth, name in enumerate(names[:-1], 1):
+            instance = module.cells[name]
+            if self._instances[instance["type"]] > 1:
+                copy = f"{instance['type']} of {'.'.join(names[:depth])}"
+                self._instances[instance["type"]] -= 1
+                self._instances[copy] = 1
+                content = deepcopy(self.modules[instance["type"]].content)
+                self.content["modules"][copy] = content
+                self.modules[copy] = Module(copy, content)
+                self._instances.update(cell["type"] for cell in content["cells"].values())
+                instance["type"] = copy
+            module = self.modules[instance["type"]]
+        return module.cells[names[-1]]
+
+    @cached_property
+    def _instances(self) -> Counter[str]:
+        """How many cells of each type are written down."""
+        return Counter(cell["type"] for module in self.modules.values() for cell in module.cells.values())
