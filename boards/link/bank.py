@@ -31,6 +31,11 @@ def lane_bytes(depth: int) -> int:
     return 1 if depth > BLOCK_BITS // (2 * BYTE_BITS) else 2
 
 
+def _register(value: Signal) -> Signal:
+    """A register for it, without a reset."""
+    return Signal(len(value), reset_less=True)
+
+
 class Lane(Part):
     """Memory of `depth` words of a byte or two, registers in front of it and behind it.
 
@@ -57,8 +62,9 @@ class Lane(Part):
         m.submodules.memory = memory
         write, read = memory.write_port(granularity=BYTE_BITS), memory.read_port()
         behind = Signal(self._width, reset_less=True)
-        address, write_address = Signal.like(self.address), Signal.like(self.write_address)
-        data, strobe = Signal.like(self.data), Signal.like(self.strobe)
+        # A reset of what only goes with a strobe would reach all over the device for nothing.
+        address, write_address = _register(self.address), _register(self.write_address)
+        data, strobe = _register(self.data), Signal.like(self.strobe)
         m.d.sync += [address.eq(self.address), write_address.eq(self.write_address), behind.eq(read.data)]
         m.d.sync += [data.eq(self.data), strobe.eq(self.strobe)]
         m.d.comb += [write.addr.eq(write_address), write.data.eq(data), write.en.eq(strobe)]
@@ -85,8 +91,8 @@ class Bank(Part):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         width = BYTE_BITS * lane_bytes(self._depth)
-        index, write_index = Signal.like(self.index), Signal.like(self.write_index)
-        data, strobe = Signal.like(self.data), Signal.like(self.strobe)
+        index, write_index = _register(self.index), _register(self.write_index)
+        data, strobe = _register(self.data), Signal.like(self.strobe)
         behind = Signal(self._width, reset_less=True)
         m.d.comb += self.read.eq(behind)
         pairs = (index, self.index), (write_index, self.write_index), (data, self.data), (strobe, self.strobe)

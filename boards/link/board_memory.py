@@ -106,9 +106,9 @@ class BoardMemory(Part):
         self._banks = [Bank(self._params.config.bus_bits, depth) for depth in depths]
         for number, bank in enumerate(self._banks):
             place(m, f"bank{number}", bank)
-        self._word = Signal(self._params.config.bus_bits)
-        self._index, self._steal, self._store = Signal(self._bits), Signal(), Signal()
-        self._strobe, self._byte = Signal(self._params.bus_bytes), Signal(BYTE_BITS)
+        self._word = Signal(self._params.config.bus_bits, reset_less=True)
+        self._index, self._steal, self._store = Signal(self._bits, reset_less=True), Signal(), Signal()
+        self._strobe, self._byte = Signal(self._params.bus_bytes), Signal(BYTE_BITS, reset_less=True)
         self._bytes_of_bridge(m)
         self._reads(m)
         self._writes(m)
@@ -126,7 +126,7 @@ class BoardMemory(Part):
     def _bytes_of_bridge(self, m: Module) -> None:
         """A byte's word is read or written in a cycle taken from the accelerator."""
         low = ceil_log2(self._params.bus_bytes)
-        address, asked, write, inside = Signal(32), Signal(), Signal(), Signal()
+        address, asked, write, inside = Signal(32, reset_less=True), Signal(), Signal(), Signal()
         lanes = Array(self._word.word_select(lane, BYTE_BITS) for lane in range(self._params.bus_bytes))
         way = Signal(self.BANK_CYCLES)
         m.d.sync += [asked.eq(self.start), self._steal.eq(asked & ~write), self._store.eq(asked & write)]
@@ -149,7 +149,7 @@ class BoardMemory(Part):
         beat, step = bursts.output, Signal()
         # Places for answers, and whether there are any.
         places, room = Signal(range(ANSWER_PLACES + 1), init=ANSWER_PLACES), Signal(init=1)
-        index = Signal(self._bits)
+        index = Signal(self._bits, reset_less=True)
         m.d.comb += [
             bursts.input.valid.eq(self.ar.valid),
             bursts.input.payload.eq(self.ar.payload),
@@ -166,7 +166,7 @@ class BoardMemory(Part):
             facts, before = Signal.like(facts), facts
             m.d.sync += facts.eq(before)
         for _ in range(Bank.LATENCY):
-            chosen, before = Signal(len(self._banks)), chosen
+            chosen, before = Signal(len(self._banks), reset_less=True), chosen
             m.d.sync += chosen.eq(before)
         for bank in self._banks:
             m.d.comb += bank.index.eq(index)
@@ -186,9 +186,9 @@ class BoardMemory(Part):
         bursts = Bursts(self._params, self._bytes)
         place(m, "write_bursts", bursts)
         beat, word, b = bursts.output, self.w.payload, self.b
-        index, strobe, step = Signal(self._bits), Signal(self._params.bus_bytes), Signal()
-        data, ready = Signal(self._params.config.bus_bits), Signal()
-        later = Signal.like(index), Signal.like(data)
+        index, strobe, step = Signal(self._bits, reset_less=True), Signal(self._params.bus_bytes), Signal()
+        data, ready = Signal(self._params.config.bus_bits, reset_less=True), Signal()
+        later = Signal.like(index, reset_less=True), Signal.like(data, reset_less=True)
         m.d.comb += [
             bursts.input.valid.eq(self.aw.valid),
             bursts.input.payload.eq(self.aw.payload),
