@@ -1,15 +1,19 @@
-"""The slowest paths of a packed ECP5 netlist before it is placed, across all modules.
+"""The slowest paths of a packed ECP5 netlist, across all modules, before it is placed or as it was placed.
 
-`python -m boards.report.paths build/boards/ulx3s-85f-.../packed.json` prints them. Place and route takes half an hour
-to name one path; this takes seconds and names one for each pair of registers' names. A wire counts as ROUTE whatever
-its length, so that the order is right and the nanoseconds are not.
+    python -m boards.report.paths build/boards/ulx3s-85f/packed.json
+    python -m boards.report.paths build/boards/ulx3s-85f/packed.json build/boards/ulx3s-85f/placed.json
+
+Place and route takes half an hour to name one path; this takes seconds and names one for each pair of registers' names.
+Without places a wire counts as ROUTE whatever its length, so that the order is right and the nanoseconds are not. With
+them it counts by the tiles it crosses: what the router adds where many wires meet is not known.
 """
 
 from __future__ import annotations
 
+import json
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,8 +25,14 @@ from hwgen import table
 ROUTE, LUT, MUX, CARRY_IN, CARRY, SETUP = 0.95, 0.24, 0.24, 0.45, 0.07, 0.0
 """Nanoseconds, speed grade 6: a wire, a LUT or LUT RAM, a wide multiplexer, into a carry chain, one cell further."""
 
+NEAR, PER_TILE = 0.75, 0.1
+"""Nanoseconds of a wire within a tile, and for each tile it crosses: the routed ULX3S, by and large."""
+
 STARTS = {"TRELLIS_FF": 0.52, "DP16KD": 5.8, "MULT18X18D": 2.0, "EHXPLLL": 0.0}
 """Cells that paths begin at, and from their clock to their output."""
+
+CLOCK = re.compile("CLK|WCK")
+"""Ports that have a net of their own, across the device."""
 
 ENDS = ("TRELLIS_FF", "DP16KD", "MULT18X18D", "TRELLIS_DPR16X4")
 
@@ -35,6 +45,33 @@ class Cell:
     kind: str
     inputs: tuple[tuple[str, int], ...]
     outputs: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Wires:
+    """How long a signal takes from cell to cell, by the tiles they are in; ROUTE for cells without one."""
+
+    tiles: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+
+    @classmethod
+    def placed(cls, path: Path) -> Wires:
+        """By a file that place and route has written. What it made of one cell is by and large in one tile."""
+        (module,) = json.loads(path.read_text())["modules"].values()
+        tiles = {}
+        for name, cell in module["cells"].items():
+            found = re.match(r"X(\d+)/Y(\d+)/", cell["attributes"].get("NEXTPNR_BEL", ""))
+            if found is not None:
+                tiles[re.sub(r"\$(DPRAM_COMB|RAMW_|CCU2_COMB)\w+$", "", name)] = int(found[1]), int(found[2])
+        return cls(tiles)
+
+    def ns(self, source: Cell | None, target: Cell, port: str) -> float:
+        """From an output of one cell to a port of another."""
+        if source is None or source.name not in self.tiles or target.name not in self.tiles:
+            return ROUTE
+        (x0, y0), (x1, y1) = self.tiles[source.name], self.tiles[target.name]
+        tiles = abs(x0 - x1) + abs(y0 - y1)
+        # A LUT and the flip-flop behind it share a slice.
+        return 0.0 if tiles == 0 and port == "DI" else NEAR + PER_TILE * tiles
 
 
 @dataclass(frozen=True)
@@ -82,8 +119,9 @@ class Flat:
 class Arrivals:
     """When each net is settled, counted from the clock."""
 
-    def __init__(self, flat: Flat) -> None:
+    def __init__(self, flat: Flat, wires: Wires) -> None:
         self._driver = {net: cell for cell in flat.cells for net in cell.outputs}
+        self._wires = wires
         self._known: dict[int, tuple[float, int | None]] = {}
 
     def at(self, net: int) -> float:
@@ -97,7 +135,7 @@ class Arrivals:
                 pending.pop()
                 continue
             sources = [
-                (self._delay(cell.kind, port), before) for port, before in cell.inputs if self._passes(cell, port)
+                (self._delay(before, cell, port), before) for port, before in cell.inputs if self._passes(cell, port)
             ]
             missing = [before for _, before in sources if before not in self._known and before not in entered]
             entered.add(now)
@@ -113,10 +151,18 @@ class Arrivals:
         """Whether an output follows an input at once."""
         return cell.kind != "TRELLIS_DPR16X4" or port == "RAD"
 
-    def _delay(self, kind: str, port: str) -> float:
-        if kind == "CCU2C":
-            return CARRY if port == "CIN" else ROUTE + CARRY_IN
-        return MUX + ROUTE / 2 if kind in ("PFUMX", "L6MUX21") else LUT + ROUTE
+    def wire(self, net: int, cell: Cell, port: str) -> float:
+        """From where a net is driven to a cell."""
+        return self._wires.ns(self._driver.get(net), cell, port)
+
+    def _delay(self, net: int, cell: Cell, port: str) -> float:
+        """From where a net is driven to the cell's output."""
+        if cell.kind == "CCU2C" and port == "CIN":
+            return CARRY
+        wire = self.wire(net, cell, port)
+        if cell.kind == "CCU2C":
+            return wire + CARRY_IN
+        return MUX + wire / 2 if cell.kind in ("PFUMX", "L6MUX21") else LUT + wire
 
     def way(self, net: int) -> list[Cell]:
         """The cells of the slowest path to a net, the last one first."""
@@ -127,17 +173,17 @@ class Arrivals:
         return found
 
 
-def slowest(netlist: Netlist, top: str, count: int) -> list[Way]:
+def slowest(netlist: Netlist, top: str, count: int, wires: Wires = Wires()) -> list[Way]:
     """The slowest path for each pair of names, numbers in them taken for equal."""
     flat = Flat()
     flat.add(netlist, top, "", {})
-    arrivals = Arrivals(flat)
+    arrivals = Arrivals(flat, wires)
     ends = [
-        (arrivals.at(net) + ROUTE + SETUP, f"{cell.name}.{port}", net)
+        (arrivals.at(net) + arrivals.wire(net, cell, port) + SETUP, f"{cell.name}.{port}", net)
         for cell in flat.cells
         if cell.kind in ENDS
         for port, net in cell.inputs
-        if not (cell.kind == "TRELLIS_DPR16X4" and port == "RAD")
+        if not (cell.kind == "TRELLIS_DPR16X4" and port == "RAD") and not CLOCK.search(port)
     ]
     found: dict[tuple[str, str], Way] = {}
     for ns, target, net in sorted(ends, reverse=True):
@@ -165,10 +211,11 @@ def rows(paths: list[Way]) -> Iterator[list[str]]:
 
 def main(arguments: list[Any]) -> int:
     """Print the slowest paths of a file."""
-    if len(arguments) != 1:
+    if len(arguments) not in (1, 2):
         print(__doc__, file=sys.stderr)
         return 2
-    found = slowest(Netlist.read(Path(arguments[0])), TOP, 25)
+    wires = Wires.placed(Path(arguments[1])) if len(arguments) == 2 else Wires()
+    found = slowest(Netlist.read(Path(arguments[0])), TOP, 25, wires)
     print(table.columns(("ns", "cells", "from", "to", "through"), rows(found), left=("from", "to", "through")))
     return 0
 

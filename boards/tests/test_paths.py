@@ -1,13 +1,15 @@
-"""Paths before placement: lengths of known ones, across modules, and where they begin and end."""
+"""Paths before and behind placement: lengths of known ones, across modules, and where they begin and end."""
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from boards.flow.netlist import Netlist
-from boards.report.paths import CARRY, CARRY_IN, LUT, ROUTE, STARTS, slowest
+from boards.report.paths import CARRY, CARRY_IN, LUT, NEAR, PER_TILE, ROUTE, STARTS, Wires, slowest
 
 
 def cell(kind: str, inputs: dict[str, Any], outputs: dict[str, Any]) -> dict[str, Any]:
@@ -20,7 +22,7 @@ def netlist() -> Netlist:
     inner = {"lut": cell("LUT4", {"A": 2}, {"Z": 3})}
     ports = {"i": {"direction": "input", "bits": [2]}, "o": {"direction": "output", "bits": [3]}}
     outer = {
-        "first_TRELLIS_FF_Q": cell("TRELLIS_FF", {"CLK": 1, "DI": 9}, {"Q": 4}),
+        "first_TRELLIS_FF_Q": cell("TRELLIS_FF", {"CLK": 1, "DI": 8}, {"Q": 4}),
         "part": cell("part", {"i": 4}, {"o": 5}),
         "low": cell("CCU2C", {"A0": 5, "CIN": 8}, {"COUT": 6}),
         "high": cell("CCU2C", {"A0": 4, "CIN": 6}, {"S1": 7}),
@@ -37,6 +39,31 @@ def test_the_longest_path_is_added_up() -> None:
     assert found[0].ns == pytest.approx(want)
     assert (found[0].source, found[0].target, found[0].cells) == ("first", "last", 4)
     assert found[0].through == ("", "part")
+
+
+def test_wires_count_by_the_tiles_between(tmp_path: Path) -> None:
+    """Carry cells are split by place and route; the last one's flip-flop is in its tile."""
+    tiles = {
+        "first_TRELLIS_FF_Q": "X2/Y3/SLICEA.FF0",
+        "part.lut": "X4/Y8/SLICEB.K0",
+        "low$CCU2_COMB0": "X9/Y8/SLICEA.K0",
+        "low$CCU2_COMB1": "X9/Y8/SLICEA.K1",
+        "high$CCU2_COMB0": "X9/Y8/SLICEB.K0",
+        "last_TRELLIS_FF_Q": "X9/Y8/SLICEB.FF1",
+        "not placed": "",
+    }
+    cells = {name: {"attributes": {"NEXTPNR_BEL": bel} if bel else {}} for name, bel in tiles.items()}
+    (tmp_path / "placed.json").write_text(json.dumps({"modules": {"top": {"cells": cells}}}))
+    wires = Wires.placed(tmp_path / "placed.json")
+    found = slowest(netlist(), "top", 10, wires)[0]
+    want = STARTS["TRELLIS_FF"] + (NEAR + 7 * PER_TILE + LUT) + (NEAR + 5 * PER_TILE + CARRY_IN) + CARRY + 0
+    assert found.ns == pytest.approx(want)
+    assert (found.source, found.target, found.cells) == ("first", "last", 4)
+
+
+def test_clocks_are_no_paths() -> None:
+    """The clock is the only net that nothing drives here."""
+    assert all(path.source for path in slowest(netlist(), "top", 10))
 
 
 def test_one_path_for_each_pair_of_names() -> None:
