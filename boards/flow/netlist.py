@@ -104,15 +104,21 @@ class Netlist:
                 total[kind] += number
         return total
 
-    def leaves(self, top: str) -> Iterator[tuple[Names, str]]:
-        """Every cell of the device in `top` and below it, and its type."""
+    def instances(self, top: str) -> Iterator[tuple[Names, str]]:
+        """Every instance of a module below `top`, itself included, and its module."""
         pending: list[tuple[Names, str]] = [((), top)]
         while pending:
             names, module = pending.pop()
+            yield names, module
             for name, cell in self.modules[module].cells.items():
                 if self.is_part(cell["type"]):
                     pending.append(((*names, name), cell["type"]))
-                else:
+
+    def leaves(self, top: str) -> Iterator[tuple[Names, str]]:
+        """Every cell of the device in `top` and below it, and its type."""
+        for names, module in self.instances(top):
+            for name, cell in self.modules[module].cells.items():
+                if not self.is_part(cell["type"]):
                     yield (*names, name), cell["type"]
 
     def own_cell(self, top: str, names: Names) -> Cell:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 from boards.flow.family import Family, Use
 from boards.flow.netlist import Netlist
@@ -39,26 +39,13 @@ def part_of(path: str) -> str:
 def uses(netlist: Netlist, top: str, family: Family) -> dict[str, Use]:
     """What each part of a design takes, in the order of PARTS; parts that take nothing are left out."""
     found = dict.fromkeys((name for name, _ in PARTS), Use())
-    for path, module in instances(netlist, top):
-        # Flattened designs keep the names of what was an instance in those of its cells.
-        cells: dict[str, list[str]] = {}
-        for name, cell in netlist.modules[module].cells.items():
-            if not netlist.is_part(cell["type"]):
-                cells.setdefault(part_of(".".join((*path, name))), []).append(cell["type"])
-        for part, kinds in cells.items():
-            found[part] += family.use(Counter(kinds))
+    # Flattened designs keep the names of what was an instance in those of its cells.
+    cells: dict[str, Counter[str]] = {}
+    for names, kind in netlist.leaves(top):
+        cells.setdefault(part_of(".".join(names)), Counter())[kind] += 1
+    for part, kinds in cells.items():
+        found[part] = family.use(kinds)
     return {name: use for name, use in found.items() if use != Use()}
-
-
-def instances(netlist: Netlist, top: str) -> Iterator[tuple[tuple[str, ...], str]]:
-    """Every instance of a module below `top`, itself included: the names that lead to it, and its module."""
-    pending: list[tuple[tuple[str, ...], str]] = [((), top)]
-    while pending:
-        path, module = pending.pop()
-        yield path, module
-        for name, cell in netlist.modules[module].cells.items():
-            if netlist.is_part(cell["type"]):
-                pending.append(((*path, name), cell["type"]))
 
 
 def total(uses: Iterable[Use]) -> Use:
