@@ -17,7 +17,9 @@ from boards.flow import ecp5, gowin, pack_ecp5, tools
 from boards.flow.family import NETLIST, VERILOG, families
 from boards.flow.netlist import Netlist
 from hwgen import table
+from hwgen.array.score_array import ScoreArray
 from hwgen.array.score_pe import ScorePE
+from hwgen.array.value_array import ValueArray
 from hwgen.array.value_pe import ValuePE
 from hwgen.core import Core
 from hwgen.emit import to_verilog
@@ -41,6 +43,8 @@ PARTS: dict[str, Callable[[Params], Part]] = {
     "normaliser": NormaliserLane,
     "reciprocal": Reciprocal,
     "block converter": lambda params: BlockConverter(params, params.config.head_e),
+    "score array": ScoreArray,
+    "value array": ValueArray,
     "core": Core,
 }
 

@@ -35,9 +35,24 @@ def test_page() -> None:
     assert (RESULTS / "area.md").read_text() == page(FOUND)
 
 
+def logic(name: str) -> int:
+    """LUT4s of a part on an ECP5, but for those that are memory."""
+    use = FOUND["families"]["ecp5"][name]
+    return use["lut"] + use["carry"]
+
+
 def test_elements() -> None:
-    """One multiplier for a PE of either array; both stay below the 170 LUT4s that a PE may take on average,
-    with what is around it counted in."""
-    cells = [FOUND["families"]["ecp5"][name] for name in ("score PE", "value PE")]
-    assert [cell["dsp"] for cell in cells] == [1, 1]
-    assert sum(cell["lut"] + cell["carry"] for cell in cells) / 2 <= 170
+    """One multiplier for a PE of either array, and 170 LUT4s on average with all that is around it in its array."""
+    c = PARAMS.config
+    elements = c.cols * (c.rows_e + c.rows_f)
+    parts = FOUND["families"]["ecp5"]
+    assert parts["score array"]["dsp"] + parts["value array"]["dsp"] == elements
+    assert logic("score array") + logic("value array") <= 170 * elements
+
+
+def test_between_the_arrays() -> None:
+    """What stands between the arrays and beside them takes a quarter of what they take: a lane, the quotient, a
+    converter for each of Q, K and V."""
+    assert PARAMS.lanes == 1
+    between = logic("softmax lane") + logic("normaliser") + logic("reciprocal") + 3 * logic("block converter")
+    assert between <= 0.25 * (logic("score array") + logic("value array"))
