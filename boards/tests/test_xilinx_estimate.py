@@ -39,6 +39,28 @@ endmodule
 """
 
 
+SUM_TIMES = """
+module top(input clk, input signed [23:0] a, d, input signed [16:0] b, output reg signed [41:0] p);
+  reg signed [23:0] a_in, d_in;
+  reg signed [24:0] sum;
+  reg signed [16:0] b_in;
+  reg signed [41:0] product;
+  always @(posedge clk) begin
+    a_in <= a; d_in <= d; sum <= a_in + d_in; b_in <= b; product <= sum * b_in; p <= product;
+  end
+endmodule
+"""
+"""With a register behind each step, all of it fits a DSP with an adder in front."""
+
+
+@pytest.mark.parametrize("name", sorted(DEVICES))
+def test_a_sum_that_is_multiplied_is_one_dsp(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HWGEN_CACHE", str(tmp_path))
+    modules = synthesise(SUM_TIMES, "top", DEVICES[name])
+    use = use_of(modules["top"], modules)
+    assert {kind: number for kind, number in use.items() if number} == {"dsp": 1}
+
+
 @pytest.fixture(scope="module", params=sorted(DEVICES))
 def cells(request, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict[str, dict[str, int]]]:
     """A device, and the cells of a score PE and of products that one DSP just holds and just not."""

@@ -85,7 +85,13 @@ def script(device: Device, top: str) -> list[str]:
     superset in what they use. Wires lose their names before ABC9, which stops on some of them.
     """
     synth = f"synth_xilinx -family {device.family} -top {top} -noiopad -noclkbuf -run"
-    borrowed = ["chtype -set DSP48E1 t:DSP48E2", "xilinx_dsp -family xc7", "chtype -set DSP48E2 t:DSP48E1"]
+    borrowed = [
+        "chtype -set DSP48E1 t:DSP48E2",
+        "xilinx_dsp -family xc7",
+        "chtype -set DSP48E2 t:DSP48E1",
+        # What says that the adder in front is used has another name there, and yosys stops on a name it does not know.
+        "setparam -unset USE_DPORT t:DSP48E2",
+    ]
     return [
         "read_verilog in.v",
         f"{synth} begin:coarse",
