@@ -180,7 +180,10 @@ class Course:
             mutant, good = entries[i : i + 2]
             known, together = len(self.host.faults), self.rng.random() < 0.5
             self.host.ring_bell(1 + together)
-            last = self.mutant_ends(cycle_limit(self.scene.params, good.descriptor, self.traits) * together)
+            # What is known to be fine has the time it may take, as a good one has.
+            known_fine = [entry for entry, waits in ((mutant, mutant.want is not None), (good, together)) if waits]
+            more = sum(cycle_limit(self.scene.params, entry.descriptor, self.traits) for entry in known_fine)
+            last = self.mutant_ends(more)
             if not together:
                 self.host.ring_bell(1)
                 self.host.finish(self.limit)
