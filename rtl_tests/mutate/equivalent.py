@@ -206,6 +206,13 @@ MODEL_RULES = [
         r"63 -> 62",
         "all that is shifted has at most 62 digits and a sign, so that 62 places leave what 63 do",
     ),
+    Rule(
+        "numerics",
+        r"if segments & \(segments - 1\) or not 2 <= segments <= 1 << \(self\.score_frac - 1\):",
+        r"1 -> 2",
+        "an odd number and the one two below it share the lowest bit, an even one that is no power of two its highest: "
+        "of numbers from 2 on the same are refused. The other ones of this line are the limit, which tests stand on",
+    ),
 ]
 """Of these `before` is the whole line, and `after` the change in it."""
 
