@@ -131,9 +131,10 @@ def deadly(future: Future) -> bool:
     """Whether a future has no result because workers died. Raises EngineError if it has none for another reason."""
     from distributed.scheduler import KilledWorker
 
-    if future.status == "finished":
-        return False
+    # A result that its worker has taken along is worked out again: this waits for it.
     error = future.exception()
+    if error is None:
+        return False
     if isinstance(error, KilledWorker):
         return True
     if isinstance(error, EngineError):
