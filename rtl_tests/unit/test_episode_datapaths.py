@@ -75,5 +75,5 @@ def test_bounds_of_any_query(name: str, first: int) -> None:
     given = inputs(rng, program, pairs(rng))
     assert_equal(program, given, own, places=dict(machine.partition.places(program)))
     found = evaluate(program, given, own)
-    assert all(len(np.unique(codes)) > COUNT / 2 for codes in found.values())
+    assert all(len(np.unique(numbers)) > COUNT / 2 for numbers in found.values())
     assert (found["low"].max() > LAST) == (first > 0)
