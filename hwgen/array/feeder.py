@@ -1,12 +1,16 @@
-"""The left edge of an array: one memory a row, read one cycle later than the row above."""
+"""The left edge of an array: one memory a row, read and written one cycle later than in the row above."""
 
-from amaranth.hdl import Module, Shape, ShapeLike, unsigned
+from collections.abc import Mapping
+from typing import Any
+
+from amaranth.hdl import Cat, Module, Shape, ShapeLike, Signal, Value, unsigned
+from amaranth.lib import data
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from hwgen.params import Params
-from hwgen.part import Part
+from hwgen.part import Part, place
 from hwgen.timing import key_rows, value_rows
 
 
@@ -18,6 +22,40 @@ def key_address(params: Params) -> Shape:
 def value_address(params: Params) -> Shape:
     """An address in the value buffer's banks: row above fold."""
     return unsigned(ceil_log2(value_rows(params)) + params.fold_f_bits)
+
+
+class Relay(Part):
+    """Hands a word of `width` bits on: `after` is `before`, one cycle later.
+
+    It has no reset: whatever is on its way when a job ends arrives before what the next one sends.
+    """
+
+    def __init__(self, width: int) -> None:
+        self._width = width
+        super().__init__({"before": In(width), "after": Out(width)})
+
+    def elaborate(self, platform):
+        m = Module()
+        after = Signal(self._width, reset_less=True)
+        m.d.sync += after.eq(self.before)
+        m.d.comb += self.after.eq(after)
+        return m
+
+
+def relayed(m: Module, name: str, fields: Mapping[str, Any], groups: int) -> list[data.View]:
+    """What each of so many groups of rows gets of a word of `fields` that goes down from one to the next: the first one
+    a cycle later, each further one another cycle. A wire from there to all rows of an array would be as long as the
+    array is high, and row r has its turn r cycles behind the first one anyhow."""
+    layout = data.StructLayout({field: value.shape() for field, value in fields.items()})
+    word: Value = Cat(*(Value.cast(value) for value in fields.values()))
+    found = []
+    for group in range(groups):
+        relay = Relay(layout.size)
+        place(m, f"{name}_{group}", relay)
+        m.d.comb += relay.before.eq(word)
+        word = relay.after
+        found.append(data.View(layout, word))
+    return found
 
 
 class FeederRow(Part):

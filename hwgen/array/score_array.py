@@ -5,7 +5,7 @@ from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
-from hwgen.array.feeder import key_address
+from hwgen.array.feeder import key_address, relayed
 from hwgen.array.score_pe import ScorePE
 from hwgen.array.score_row import ScoreRow
 from hwgen.control.tags import score_tag_layout
@@ -38,8 +38,9 @@ class ScoreArray(Part):
     `timing.score_latency + c` cycles. Throughput 1 fold a cycle; nothing ever stalls.
 
     Members: tag, address (the fold issued this cycle); sum, tag_out (one a column; tag_out.valid marks a fold);
-    write_* (key buffer: `write_rows` selects groups of `beat` rows); load_* (query operands: `load_rows` selects groups
-    of `beat` rows, `load_columns` columns); freed (a key row has been read for the last time).
+    write_* (key buffer: `write_rows` selects groups of `beat` rows; may be read two cycles later);
+    load_* (query operands: `load_rows` selects groups of `beat` rows, `load_columns` columns; may be read by the tag of
+    the next cycle); freed (a key row has been read for the last time).
     """
 
     FOOT = 1
@@ -69,25 +70,29 @@ class ScoreArray(Part):
 
     def elaborate(self, platform):
         m = Module()
-        # The cells register their load enables, so what they load waits a cycle too.
-        operand, elements = Signal.like(self.load_operand), Signal.like(self.load_data)
-        m.d.sync += [operand.eq(self.load_operand), elements.eq(self.load_data)]
-        rows = [ScoreRow(self._params) for _ in range(self._params.config.rows_e)]
+        config = self._params.config
+        rows = [ScoreRow(self._params) for _ in range(config.rows_e)]
+        write_fields = {"rows": self.write_rows, "address": self.write_address, "data": self.write_data}
+        load_fields = {"rows": self.load_rows, "columns": self.load_columns}
+        load_fields |= {"operand": self.load_operand, "data": self.load_data}
+        writes = relayed(m, "write", write_fields, config.rows_e // config.beat)
+        loads = relayed(m, "load", load_fields, config.rows_e // config.beat)
         for r, row in enumerate(rows):
             place(m, f"row_{r}", row)
-            group, lane = divmod(r, self._params.config.beat)
+            group, lane = divmod(r, config.beat)
+            write, load = writes[group], loads[group]
             m.d.comb += [
-                row.write_enable.eq(self.write_rows[group]),
-                row.write_address.eq(self.write_address),
-                row.write_data.eq(self.write_data[lane]),
-                row.load_columns.eq(Mux(self.load_rows[group], self.load_columns, 0)),
-                row.load_operand.eq(operand),
-                row.load_data.eq(elements[lane]),
+                row.write_enable.eq(write.rows[group]),
+                row.write_address.eq(write.address),
+                row.write_data.eq(write.data[lane]),
+                row.load_columns.eq(Mux(load.rows[group], load.columns, 0)),
+                row.load_operand.eq(load.operand),
+                row.load_data.eq(load.data[lane]),
                 row.address_in.eq(self.address if r == 0 else rows[r - 1].address_out),
                 row.tag_in.eq(self.tag if r == 0 else rows[r - 1].tag_out),
                 row.sum_in.eq(0 if r == 0 else rows[r - 1].sum_out),
             ]
-        for c in range(self._params.config.cols):
+        for c in range(config.cols):
             m.d.sync += self.sum[c].eq(rows[-1].sum_out.word_select(c, self._params.sum_bits).as_signed())
         last = rows[-1].tag_out
         m.d.comb += self.freed.eq(last.valid & last.last_fold & last.visit.key_last)

@@ -1,6 +1,6 @@
 """One row of the score array."""
 
-from amaranth.hdl import Cat, Module, signed, unsigned
+from amaranth.hdl import Cat, Module, Signal, signed, unsigned
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
@@ -18,7 +18,7 @@ class ScoreRow(Part):
     from `address_in` to the first column's sum, one more for each further column; throughput 1 fold a cycle.
 
     Members: write_enable, write_address, write_data (key buffer); address_in, tag_in; address_out, tag_out; sum_in,
-    sum_out (`sum_bits` a column); load_columns (one cycle ahead), load_operand, load_data (query operands).
+    sum_out (`sum_bits` a column); load_columns, load_operand, load_data (query operands).
     """
 
     def __init__(self, params: Params) -> None:
@@ -57,6 +57,11 @@ class ScoreRow(Part):
             self.address_out.eq(feeder.address_out),
             self.tag_out.eq(feeder.side_out),
         ]
+        # The cells register their load enables, so what they load waits a cycle too.
+        load_operand, load_data = (
+            Signal.like(signal, reset_less=True) for signal in (self.load_operand, self.load_data)
+        )
+        m.d.sync += [load_operand.eq(self.load_operand), load_data.eq(self.load_data)]
         k, operand = feeder.data, Cat(self.tag_out.fold, self.tag_out.visit.slot, self.tag_out.visit.bank)
         for c in range(p.config.cols):
             cell = ScorePE(p)
@@ -66,8 +71,8 @@ class ScoreRow(Part):
                 cell.operand_in.eq(operand),
                 cell.sum_in.eq(self.sum_in.word_select(c, p.sum_bits).as_signed()),
                 cell.load_enable.eq(self.load_columns[c]),
-                cell.load_operand.eq(self.load_operand),
-                cell.load_data.eq(self.load_data),
+                cell.load_operand.eq(load_operand),
+                cell.load_data.eq(load_data),
                 self.sum_out.word_select(c, p.sum_bits).eq(cell.sum_out),
             ]
             k, operand = cell.k_out, cell.operand_out

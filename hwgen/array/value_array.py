@@ -7,7 +7,7 @@ from amaranth.hdl import Cat, Module, Mux, Signal, signed
 from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 
-from hwgen.array.feeder import value_address
+from hwgen.array.feeder import relayed, value_address
 from hwgen.array.value_pe import ValuePE
 from hwgen.array.value_row import ValueRow, weight_layout
 from hwgen.control.tags import lane_tag_layout, value_tag_layout
@@ -20,7 +20,7 @@ JOINED = 4
 
 def drain_latency(params: Params) -> int:
     """Cycles from `drain_columns` of a value array to its `drain`."""
-    groups, cycles = params.config.rows_f // params.config.out_beat, ValueRow.DRAIN_LATENCY
+    groups, cycles = params.config.rows_f // params.config.out_beat, 1 + ValueRow.DRAIN_LATENCY
     while groups > 1:
         groups, cycles = -(-groups // JOINED), cycles + 1
     return cycles
@@ -81,8 +81,8 @@ class ValueArray(Part):
     FeederRow.LATENCY, and must be held for all folds. Nothing ever stalls.
 
     Members: last_fold (folds of F, minus one); visit (tag from the lane of column 0); weights; write_* (value buffer,
-    `write_rows` selects groups of `beat` rows); freed (a value row has been read for the last time); busy (a fold is
-    issued); done, done_slot (all results of a slot are in the result memories);
+    `write_rows` selects groups of `beat` rows; may be read two cycles later); freed (a value row has been read for the
+    last time); busy (a fold is issued); done, done_slot (all results of a slot are in the result memories);
     drain_columns, drain_rows (one-hot, groups of `out_beat` rows), drain_address; drain (one value a row of the group,
     `drain_latency` cycles later).
     """
@@ -119,19 +119,23 @@ class ValueArray(Part):
             walker.visit.eq(self.visit),
             self.busy.eq(walker.tag.valid),
         ]
-        # The cells register their selects, so the address waits a cycle too.
-        drain_address = Signal.like(self.drain_address)
-        m.d.sync += drain_address.eq(self.drain_address)
+        columns, groups, address = (
+            Signal.like(signal, reset_less=True) for signal in (self.drain_columns, self.drain_rows, self.drain_address)
+        )
+        m.d.sync += [columns.eq(self.drain_columns), groups.eq(self.drain_rows), address.eq(self.drain_address)]
         rows = [ValueRow(p) for _ in range(p.config.rows_f)]
+        write_fields = {"rows": self.write_rows, "address": self.write_address, "data": self.write_data}
+        writes = relayed(m, "write", write_fields, p.config.rows_f // p.config.beat)
         for r, row in enumerate(rows):
             place(m, f"row_{r}", row)
             group, lane = divmod(r, p.config.beat)
+            write = writes[group]
             m.d.comb += [
-                row.write_enable.eq(self.write_rows[group]),
-                row.write_address.eq(self.write_address),
-                row.write_data.eq(self.write_data[lane]),
-                row.drain_columns.eq(Mux(self.drain_rows[r // p.config.out_beat], self.drain_columns, 0)),
-                row.drain_address.eq(drain_address),
+                row.write_enable.eq(write.rows[group]),
+                row.write_address.eq(write.address),
+                row.write_data.eq(write.data[lane]),
+                row.drain_columns.eq(Mux(groups[r // p.config.out_beat], columns, 0)),
+                row.drain_address.eq(address),
                 row.address_in.eq(walker.address if r == 0 else rows[r - 1].address_out),
                 row.tag_in.eq(walker.tag if r == 0 else rows[r - 1].tag_out),
                 row.free_in.eq(walker.free if r == 0 else rows[r - 1].free_out),

@@ -3,7 +3,7 @@
 from functools import reduce
 from operator import or_
 
-from amaranth.hdl import Cat, Module, signed, unsigned
+from amaranth.hdl import Cat, Module, Signal, signed, unsigned
 from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 
@@ -27,7 +27,7 @@ class ValueRow(Part):
 
     Members: write_enable, write_address, write_data (value buffer); address_in, tag_in, free_in; address_out, tag_out,
     free_out; weights_in, weights_out (a `weight_layout` a column); last_tag (the last cell's tag); drain_columns,
-    drain_address (one cycle behind it), drain (DRAIN_LATENCY cycles behind drain_columns).
+    drain_address, drain (DRAIN_LATENCY cycles behind both).
     """
 
     DRAIN_LATENCY = ValuePE.DRAIN_LATENCY + 1
@@ -71,6 +71,9 @@ class ValueRow(Part):
             self.address_out.eq(feeder.address_out),
             Cat(self.tag_out, self.free_out).eq(feeder.side_out),
         ]
+        # The cells register their selects, so the address waits a cycle too.
+        drain_address = Signal.like(self.drain_address, reset_less=True)
+        m.d.sync += drain_address.eq(self.drain_address)
         v, tag = feeder.data, self.tag_out
         drained = []
         column = weight_layout(p).size
@@ -83,7 +86,7 @@ class ValueRow(Part):
                 Cat(cell.weight_in, cell.shift_in).eq(self.weights_in.word_select(c, column)),
                 self.weights_out.word_select(c, column).eq(Cat(cell.weight_out, cell.shift_out)),
                 cell.drain_select.eq(self.drain_columns[c]),
-                cell.drain_address.eq(self.drain_address),
+                cell.drain_address.eq(drain_address),
             ]
             v, tag = cell.v_out, cell.tag_out
             drained.append(cell.drain)

@@ -176,8 +176,8 @@ class Plan:
         place, fold, group = self.writes.popleft()
         beat, width = self.core.config.beat, self.core.config.operand_bits
         if not self.writes or self.writes[0][0] != place:
-            # Read in later cycles, it is what is written in this one.
-            self.at(self.now + 1, lambda: self.ready.add(place))
+            # Read two cycles later, it is what is written in this one.
+            self.at(self.now + 2, lambda: self.ready.add(place))
         data = self.rows[place, fold, group * beat : (group + 1) * beat]
         address = place << self.core.fold_f_bits | fold
         return {"write_rows": 1 << group, "write_address": address, "write_data": pack(data, width)}
