@@ -6,6 +6,7 @@ from amaranth.hdl import Module, Mux, Signal, unsigned
 from amaranth.lib import stream
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
+from amaranth.utils import ceil_log2
 
 from hwgen.memory.styles import APART
 from hwgen.part import Part
@@ -60,8 +61,10 @@ class Slice(Part):
     """A register between two streams of `width` bits, and a second one behind it for what comes before the writer knows
     that nothing is taken: `input.ready` is a register.
 
-    Latency 1 cycle; throughput 1.
+    Latency LATENCY cycles; throughput 1.
     """
+
+    LATENCY = 1
 
     def __init__(self, width: int) -> None:
         self._width = width
@@ -81,4 +84,50 @@ class Slice(Part):
             m.d.sync += offered.eq(Mux(waiting, following, source.payload))
         with m.Elif(source.valid):
             m.d.sync += waiting.eq(1)
+        return m
+
+
+class LandingQueue(Part):
+    """For words of `width` bits that cannot be stopped on their way: `places` of them, on the way, in a small memory of
+    lookup tables or in the register behind it. Whoever sends one off first asks whether there is `room`.
+
+    Latency LATENCY cycles from `valid` to the output, 1 from a word that leaves to `room`; throughput 1 if a word is on
+    its way for less than `places - LATENCY` cycles.
+
+    Members: room (a word may set out), begin (one does); valid, word (one arrives); output.
+    """
+
+    LATENCY = 2
+
+    def __init__(self, width: int, places: int) -> None:
+        self._width, self._places = width, 1 << ceil_log2(places)
+        super().__init__(
+            {"room": Out(1, init=1), "begin": In(1), "valid": In(1), "word": In(width)}
+            | {"output": Out(stream.Signature(unsigned(width)))}
+        )
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        output, count = self.output, self._places
+        m.submodules.memory = memory = Memory(shape=unsigned(self._width), depth=count, init=[])
+        write, read = memory.write_port(), memory.read_port(domain="comb")
+        used, some, move = Signal(range(count + 1)), Signal(), Signal()
+        free = Signal(range(count + 1), init=count)
+        offered = Signal(self._width, reset_less=True)
+        m.d.comb += [
+            write.en.eq(self.valid),
+            write.data.eq(self.word),
+            move.eq(some & (~output.valid | output.ready)),
+            output.payload.eq(offered),
+        ]
+        m.d.sync += [write.addr.eq(write.addr + self.valid), read.addr.eq(read.addr + move)]
+        with m.If(output.ready):
+            m.d.sync += output.valid.eq(0)
+        with m.If(move):
+            m.d.sync += [offered.eq(read.data), output.valid.eq(1)]
+        # How many words are in the memory, and whether any are; how many more may set out, and whether any may.
+        with m.If(self.valid != move):
+            m.d.sync += [used.eq(Mux(move, used - 1, used + 1)), some.eq(self.valid | (used != 1))]
+        with m.If(self.begin != move):
+            m.d.sync += [free.eq(Mux(move, free + 1, free - 1)), self.room.eq(move | (free != 1))]
         return m

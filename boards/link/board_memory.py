@@ -6,7 +6,6 @@ from typing import Any
 
 from amaranth.hdl import Array, Cat, Module, Mux, Signal, unsigned
 from amaranth.lib import data, stream
-from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
@@ -15,53 +14,12 @@ from boards.link.bursts import Bursts, in_memory, index_bits
 from hwgen.memory.axi import Response, burst_layout, read_layout, write_layout
 from hwgen.params import Params
 from hwgen.part import Part, place
+from hwgen.queue import LandingQueue, Slice
 
 ANSWER_PLACES = 16
 """Words read and not yet taken: more than are on their way, so that one can begin in every cycle."""
 
 response_layout = data.StructLayout({"response": unsigned(2)})
-
-
-class AnswerQueue(Part):
-    """Words that were read, in a small memory of lookup tables, and a register behind it.
-
-    Latency 2 cycles; throughput 1; whoever puts words in knows that there is room by `freed`, high for a cycle when a
-    word has left.
-    """
-
-    LATENCY = 2
-
-    def __init__(self, params: Params) -> None:
-        layout = read_layout(params)
-        super().__init__({"valid": In(1), "word": In(layout), "output": Out(stream.Signature(layout)), "freed": Out(1)})
-
-    def elaborate(self, platform: Any) -> Module:
-        m = Module()
-        word, output = Cat(self.word), self.output
-        m.submodules.memory = memory = Memory(shape=unsigned(len(word)), depth=ANSWER_PLACES, init=[])
-        write, read = memory.write_port(), memory.read_port(domain="comb")
-        head, tail = Signal(range(ANSWER_PLACES)), Signal(range(ANSWER_PLACES))
-        used, some, move = Signal(range(ANSWER_PLACES + 1)), Signal(), Signal()
-        offered = Signal(len(word), reset_less=True)
-        m.d.comb += [
-            write.en.eq(self.valid),
-            write.addr.eq(tail),
-            write.data.eq(word),
-            read.addr.eq(head),
-            some.eq(used != 0),
-            move.eq(some & (~output.valid | output.ready)),
-            self.freed.eq(move),
-            Cat(output.payload).eq(offered),
-        ]
-        with m.If(self.valid):
-            m.d.sync += tail.eq(tail + 1)
-        with m.If(output.ready):
-            m.d.sync += output.valid.eq(0)
-        with m.If(move):
-            m.d.sync += [head.eq(head + 1), offered.eq(read.data), output.valid.eq(1)]
-        with m.If(self.valid != move):
-            m.d.sync += used.eq(Mux(self.valid, used + 1, used - 1))
-        return m
 
 
 class BoardMemory(Part):
@@ -81,8 +39,8 @@ class BoardMemory(Part):
 
     BANK_CYCLES = 2 + Bank.LATENCY
     """From the cycle in which a beat is taken to that in which its word is in a register behind the banks."""
-    READ_LATENCY = Bursts.LATENCY + BANK_CYCLES + AnswerQueue.LATENCY
-    WRITE_LATENCY = 1
+    READ_LATENCY = Bursts.LATENCY + BANK_CYCLES + LandingQueue.LATENCY
+    WRITE_LATENCY = Slice.LATENCY + 1
     BYTE_LATENCY = 2 + BANK_CYCLES + 1
 
     def __init__(self, params: Params, memory_bytes: int) -> None:
@@ -143,23 +101,21 @@ class BoardMemory(Part):
         ]
 
     def _reads(self, m: Module) -> None:
-        bursts, answers = Bursts(self._params, self._bytes), AnswerQueue(self._params)
+        layout = read_layout(self._params)
+        bursts, answers = Bursts(self._params, self._bytes), LandingQueue(layout.size, ANSWER_PLACES)
         place(m, "read_bursts", bursts)
         place(m, "answers", answers)
-        beat, step = bursts.output, Signal()
-        # Places for answers, and whether there are any.
-        places, room = Signal(range(ANSWER_PLACES + 1), init=ANSWER_PLACES), Signal(init=1)
+        beat, step, word = bursts.output, Signal(), Signal(layout)
         index = Signal(self._bits, reset_less=True)
         m.d.comb += [
             bursts.input.valid.eq(self.ar.valid),
             bursts.input.payload.eq(self.ar.payload),
             self.ar.ready.eq(bursts.input.ready),
-            beat.ready.eq(room & ~self._steal),
+            beat.ready.eq(answers.room & ~self._steal),
             step.eq(beat.valid & beat.ready),
+            answers.begin.eq(step),
         ]
         m.d.sync += index.eq(Mux(self._steal, self._index, beat.payload.index))
-        with m.If(step != answers.freed):
-            m.d.sync += [places.eq(Mux(step, places - 1, places + 1)), room.eq(~step | (places != 1))]
         # What is known of a word goes beside it: one register for the index, one for the choice, the banks' own.
         facts, chosen = Cat(step, beat.payload.inside, beat.payload.last), self._chosen(index)
         for _ in range(self.BANK_CYCLES):
@@ -174,9 +130,10 @@ class BoardMemory(Part):
         m.d.sync += self._word.eq(reduce(or_, words))
         m.d.comb += [
             answers.valid.eq(facts[0]),
-            answers.word.data.eq(self._word),
-            answers.word.response.eq(Mux(facts[1], Response.OKAY, Response.DECERR)),
-            answers.word.last.eq(facts[2]),
+            word.data.eq(self._word),
+            word.response.eq(Mux(facts[1], Response.OKAY, Response.DECERR)),
+            word.last.eq(facts[2]),
+            answers.word.eq(word),
             self.r.valid.eq(answers.output.valid),
             self.r.payload.eq(answers.output.payload),
             answers.output.ready.eq(self.r.ready),
@@ -185,7 +142,9 @@ class BoardMemory(Part):
     def _writes(self, m: Module) -> None:
         bursts = Bursts(self._params, self._bytes)
         place(m, "write_bursts", bursts)
-        beat, word, b = bursts.output, self.w.payload, self.b
+        arrived = Slice(write_layout(self._params).size)
+        place(m, "write_words", arrived)
+        beat, b, word, there = bursts.output, self.b, Signal(write_layout(self._params)), arrived.output.valid
         index, strobe, step = Signal(self._bits, reset_less=True), Signal(self._params.bus_bytes), Signal()
         data, ready = Signal(self._params.config.bus_bits, reset_less=True), Signal()
         later = Signal.like(index, reset_less=True), Signal.like(data, reset_less=True)
@@ -195,8 +154,12 @@ class BoardMemory(Part):
             self.aw.ready.eq(bursts.input.ready),
             # A burst ends when the answer to the one before has been taken.
             ready.eq(~self._store & ~(beat.payload.last & b.valid)),
-            self.w.ready.eq(beat.valid & ready),
-            beat.ready.eq(self.w.valid & ready),
+            arrived.input.valid.eq(self.w.valid),
+            arrived.input.payload.eq(self.w.payload),
+            self.w.ready.eq(arrived.input.ready),
+            word.eq(arrived.output.payload),
+            arrived.output.ready.eq(beat.valid & ready),
+            beat.ready.eq(there & ready),
             step.eq(beat.valid & beat.ready),
         ]
         with m.If(b.ready):

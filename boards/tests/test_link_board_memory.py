@@ -10,7 +10,7 @@ from amaranth.hdl import Signal
 from boards.board import memory_base
 from boards.link.bank import bank_words
 from boards.link.board_memory import BoardMemory
-from boards.link.bursts import in_memory
+from boards.link.bursts import Bursts, in_memory
 from hwgen.memory.axi import Response, read_layout
 from hwgen.tests.bench import STALLS, Testbench, receiver, run, sender, tiny
 
@@ -163,7 +163,13 @@ def test_throughput_and_latency(words: int) -> None:
             seen.append((a, b, c, d, e))
 
     data = [{"data": n, "strobe": 255, "last": 0} for n in range(number * words)]
-    run(dut, watch, sender(dut.ar, asked), sender(dut.aw, asked), sender(dut.w, data))
+
+    async def write(ctx: Any) -> None:
+        # Words that come before their burst is known wait for it.
+        await ctx.tick().repeat(Bursts.LATENCY)
+        await sender(dut.w, data)(ctx)
+
+    run(dut, watch, sender(dut.ar, asked), sender(dut.aw, asked), write)
     ar, r, _, w, b = ([cycle for cycle, taken in enumerate(column) if taken] for column in zip(*seen, strict=True))
     assert r[0] - ar[0] == BoardMemory.READ_LATENCY
     assert r == list(range(r[0], r[0] + number * words)) and w == list(range(w[0], w[0] + number * words))

@@ -8,6 +8,7 @@ from amaranth.utils import ceil_log2
 
 from hwgen.params import Params
 from hwgen.part import Part, place
+from hwgen.queue import LandingQueue
 
 
 def raw_beat(params: Params) -> data.StructLayout:
@@ -38,7 +39,7 @@ class ElementShift(Part):
     Structure: distance, its limit, shift, and an adder that rounds and changes the sign at once: `-(f + 1) = ~f`,
     `-f = ~f + 1`.
 
-    Latency LATENCY enabled cycles, throughput 1.
+    Latency LATENCY cycles, throughput 1.
     """
 
     LATENCY = 4
@@ -47,7 +48,6 @@ class ElementShift(Part):
         self._params = params
         super().__init__(
             {
-                "enable": In(1),
                 "code": In(unsigned(params.input.bits)),
                 "exponent": In(unsigned(params.input.exponent_bits)),
                 "element": Out(signed(params.config.operand_bits)),
@@ -84,18 +84,17 @@ class ElementShift(Part):
             shifted.eq((significand << 1) >> amount),
             up.eq(guard & (sticky | floor[0]) & ~full),
         ]
-        with m.If(self.enable):
-            m.d.sync += [
-                digit.eq(Cat(mantissa, field != 0)),
-                distance.eq(self.exponent - (field | (field == 0)) + excess),
-                significand.eq(digit << (width - digits)),
-                amount.eq(Mux(distance > width + 2, width + 2, distance)),
-                Cat(signs).eq(Cat(sign, *signs[:-1])),
-                floor.eq(shifted >> 1),
-                guard.eq(shifted[0]),
-                sticky.eq(lost),
-                self.element.eq((Cat(floor, 0) ^ signs[2].replicate(magnitude_bits + 1)) + (signs[2] ^ up)),
-            ]
+        m.d.sync += [
+            digit.eq(Cat(mantissa, field != 0)),
+            distance.eq(self.exponent - (field | (field == 0)) + excess),
+            significand.eq(digit << (width - digits)),
+            amount.eq(Mux(distance > width + 2, width + 2, distance)),
+            Cat(signs).eq(Cat(sign, *signs[:-1])),
+            floor.eq(shifted >> 1),
+            guard.eq(shifted[0]),
+            sticky.eq(lost),
+            self.element.eq((Cat(floor, 0) ^ signs[2].replicate(magnitude_bits + 1)) + (signs[2] ^ up)),
+        ]
         return m
 
 
@@ -109,6 +108,11 @@ def rows_converted(params: Params) -> int:
     """Rows whose exponents a BlockConverter may hold: one in each bank, and one in each register in front of the
     shifters."""
     return 2 + maximum_latency(params)
+
+
+def converting_places(params: Params) -> int:
+    """Beats that a BlockConverter has read back and that were not taken: enough to take one in every cycle."""
+    return 1 << ceil_log2(conversion_latency(params) + 2)
 
 
 class RowMaximum(Part):
@@ -172,14 +176,15 @@ def _registered(m: Module, name: str, value: Value) -> Signal:
 
 def conversion_latency(params: Params) -> int:
     """Cycles from the one in which a beat may be read back to the one in which it is offered."""
-    return 1 + maximum_latency(params) + ElementShift.LATENCY
+    return 1 + maximum_latency(params) + ElementShift.LATENCY + LandingQueue.LATENCY
 
 
 class BlockConverter(Part):
     """Rows of at most `dimension` float codes in, the same rows in block fixed point out.
 
     A row is collected, then read back and shifted; the next row is collected meanwhile. Its largest exponent is known
-    some cycles behind its last beat, so what is read back waits as long in registers.
+    some cycles behind its last beat, so what is read back waits as long in registers. Nothing that has been read back
+    is ever stopped: it is read when there is a place for it at the end.
 
     Latency: a row's beats + conversion_latency; throughput 1 beat a cycle.
     """
@@ -235,58 +240,61 @@ class BlockConverter(Part):
                 m.d.sync += [beat.eq(0), bank.eq(~bank), self._full.bit_select(bank, 1).eq(1)]
 
     def _read_back(self, m: Module, read, bits: int) -> None:
-        """Read full rows; the whole pipeline moves when its end may."""
+        """Read full rows, as long as there is room behind the shifters."""
+        self._landing = LandingQueue(converted_beat(self._params).size, converting_places(self._params))
+        place(m, "landing", self._landing)
         bank, beat = Signal(), Signal(range(max(self._beats, 2)))
-        move, present, last = Signal(), Signal(), Signal()
+        step, present, last = Signal(), Signal(), Signal()
         m.d.comb += [
-            move.eq(~self.output.valid | self.output.ready),
             present.eq(Mux(bank, self._full[1], self._full[0])),
+            step.eq(present & self._landing.room),
             last.eq(beat[:bits] == Mux(bank, self._ends[1], self._ends[0])),
             read.addr.eq(Cat(beat[:bits], bank)),
-            read.en.eq(move),
+            read.en.eq(1),
+            self._landing.begin.eq(step),
         ]
-        with m.If(move & present):
+        with m.If(step):
             m.d.sync += beat.eq(beat + 1)
             with m.If(last):
                 m.d.comb += self._freed.eq(Cat(~bank, bank))
                 m.d.sync += [beat.eq(0), bank.eq(~bank), self._full.bit_select(bank, 1).eq(0)]
         # Until the row's exponent is known; what is read is in the first register already.
-        codes, facts = Signal.like(read.data), Cat(present, last)
-        m.d.comb += codes.eq(read.data)
+        codes, facts = read.data, Cat(step, last)
         for i in range(self._waits + 1):
             facts, before = Signal(2, name=f"waiting_{i}"), facts
+            m.d.sync += facts.eq(before)
             if i:
                 codes, codes_before = Signal.like(codes, name=f"codes_{i}", reset_less=True), codes
-            with m.If(move):
-                m.d.sync += facts.eq(before)
-                if i:
-                    m.d.sync += codes.eq(codes_before)
-        m.d.comb += self._maximum.taken.eq(move & before.all())
-        self._shift(m, codes, facts, move)
+                m.d.sync += codes.eq(codes_before)
+        m.d.comb += self._maximum.taken.eq(before.all())
+        self._shift(m, codes, facts)
 
-    def _shift(self, m: Module, codes: Value, facts: Value, move: Signal) -> None:
+    def _shift(self, m: Module, codes: Value, facts: Value) -> None:
         """Shift elements, with what belongs to their row beside them."""
-        p, out, maximum = self._params, self.output.payload, self._maximum
+        p, landing, maximum = self._params, self._landing, self._maximum
+        out = Signal(converted_beat(p))
         side = data.StructLayout({"exponent": p.input.exponent_bits, "poisoned": 1})
         stages = [Signal(side, name=f"side_{i}", reset_less=True) for i in range(ElementShift.LATENCY + 1)]
-        with m.If(move):
-            m.d.sync += [stages[0].exponent.eq(maximum.exponent), stages[0].poisoned.eq(maximum.poisoned)]
-            for before, after in zip(stages, stages[1:], strict=False):
-                m.d.sync += after.eq(before)
-            for i in range(ElementShift.LATENCY):
-                facts, earlier = Signal(2, name=f"shifting_{i}"), facts
-                m.d.sync += facts.eq(earlier)
+        m.d.sync += [stages[0].exponent.eq(maximum.exponent), stages[0].poisoned.eq(maximum.poisoned)]
+        for before, after in zip(stages, stages[1:], strict=False):
+            m.d.sync += after.eq(before)
+        for i in range(ElementShift.LATENCY):
+            facts, earlier = Signal(2, name=f"shifting_{i}"), facts
+            m.d.sync += facts.eq(earlier)
         for i, code in enumerate(codes):
             shift = ElementShift(p)
             place(m, f"shift_{i}", shift)
             m.d.comb += [
-                shift.enable.eq(move),
                 shift.code.eq(code),
                 shift.exponent.eq(stages[0].exponent),
                 out.elements[i].eq(shift.element),
             ]
         m.d.comb += [
-            Cat(self.output.valid, out.last).eq(facts),
+            Cat(landing.valid, out.last).eq(facts),
             out.exponent.eq(stages[-1].exponent),
             out.poisoned.eq(stages[-1].poisoned),
+            landing.word.eq(out),
+            self.output.valid.eq(landing.output.valid),
+            self.output.payload.eq(landing.output.payload),
+            landing.output.ready.eq(self.output.ready),
         ]

@@ -18,7 +18,7 @@ from hwgen.control.tags import block_layout
 from hwgen.control.tensor_check import FIELDS
 from hwgen.memory import fetch_fork
 from hwgen.memory.axi import burst_layout
-from hwgen.memory.convert import rows_converted
+from hwgen.memory.convert import converted_beat, converting_places, rows_converted
 from hwgen.memory.read_client import ReadClient
 from hwgen.memory.row_steps import RingShape, run_layout
 from hwgen.memory.row_walker import row_block_layout
@@ -83,6 +83,7 @@ def _streams(params: Params) -> Iterator[Bank]:
         yield Bank("converters", count, c.beat * params.input.bits, 2 << ceil_log2(head // c.beat))
     facts = params.input.exponent_bits + 1
     yield Bank("converters", 3, facts, 1 << ceil_log2(rows_converted(params)))
+    yield Bank("converters", 3, converted_beat(params).size, converting_places(params))
     yield Bank("converters", 1, facts, 1 << ceil_log2(key_rows(params)))
     yield Bank("converters", 1, facts, 1 << row_bits(params))
     ring = RingShape.of(params)

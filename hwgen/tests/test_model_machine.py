@@ -101,10 +101,10 @@ def test_large_problems_take_few_steps(problem: Work, most: int) -> None:
 
 
 def test_leaps_reach_everywhere_alike() -> None:
-    """A block more is the same work more, however many there were before."""
+    """A block more is the same work more, however many there were before, and so is a head of a block."""
     cycles = [predict(TINY, work(1, 1, n * TINY.block, 40, TINY)).cycles for n in (30, 31, 50, 51, 5000, 5001)]
     assert len({cycles[i + 1] - cycles[i] for i in (0, 2, 4)}) == 1
-    heads = [predict(TINY, work(1, n, 1, 40, TINY)).cycles for n in (30, 31, 500, 501)]
+    heads = [predict(TINY, work(1, n, TINY.block, 40, TINY)).cycles for n in (30, 31, 500, 501)]
     assert heads[1] - heads[0] == heads[3] - heads[2]
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from amaranth.lib.fifo import SyncFIFOBuffered
 
-from hwgen.queue import Queue, Slice
+from hwgen.queue import LandingQueue, Queue, Slice
 from hwgen.tests.bench import STALLS, clocked, receiver, run, sender
 
 
@@ -50,3 +50,41 @@ def test_slice_latency_throughput_and_places() -> None:
     seen = clocked(Slice(8), cycles, ["input.ready", "output.valid", "output.payload"])
     assert [(valid, word) for _, valid, word in seen[1:]] == [(1, i) for i in (0, 1, 2, 3, 4, 5, 5, 5, 5)]
     assert [ready for ready, *_ in seen] == [1] * 7 + [0] * 3
+
+
+@pytest.mark.parametrize("way", [0, 3, 9])
+@STALLS
+def test_landing_queue_loses_nothing_on_its_way(way: int, idle: int | None, pressure: int | None) -> None:
+    """Words set out whenever there is room, are `way` cycles on their way and are taken at any time."""
+    count, seeds = 60, [None if seed is None else np.random.default_rng(seed) for seed in (idle, pressure)]
+    cycles, got, sent, flying = 0, list[int](), 0, [None] * way
+    dut = LandingQueue(16, way + LandingQueue.LATENCY + 1)
+
+    async def step(ctx: Any) -> None:
+        nonlocal cycles, sent
+        while len(got) < count:
+            begins = bool(ctx.get(dut.room)) and sent < count and (seeds[0] is None or seeds[0].random() < 0.6)
+            flying.append(sent if begins else None)
+            lands = flying.pop(0)
+            sent += begins
+            ctx.set(dut.begin, begins)
+            ctx.set(dut.valid, lands is not None)
+            ctx.set(dut.word, lands or 0)
+            takes = seeds[1] is None or seeds[1].random() < 0.5
+            ctx.set(dut.output.ready, takes)
+            *_, valid, word = await ctx.tick().sample(dut.output.valid, dut.output.payload)
+            got.extend([word] * (valid & takes))
+            cycles += 1
+
+    run(dut, step)
+    assert got == list(range(count))
+    if idle is None and pressure is None:
+        # One in every cycle, the last one as late as the way is long.
+        assert cycles == count + way + LandingQueue.LATENCY
+
+
+def test_landing_queue_is_full_when_its_places_are_taken() -> None:
+    """8 places are the least power of two for 5, and a ninth word is in the register behind them until it is taken."""
+    cycles: list[dict[str, Any]] = [{"begin": 1, "valid": 1, "word": i} for i in range(9)]
+    cycles += [{"begin": 0, "valid": 0}, {}, {"output.ready": 1}, {}]
+    assert [room for (room,) in clocked(LandingQueue(8, 5), cycles, ["room"])] == [1] * 9 + [0] * 3 + [1]

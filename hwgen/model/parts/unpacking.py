@@ -6,13 +6,14 @@ from collections import deque
 
 from amaranth.utils import ceil_log2
 
-from hwgen.memory.convert import conversion_latency
+from hwgen.memory.convert import conversion_latency, converting_places
 from hwgen.memory.row_steps import RingShape
 from hwgen.model.parts.queue import Fifo
 from hwgen.model.parts.reading import Client
 from hwgen.model.parts.records import Run
 from hwgen.model.parts.walker import Walker
 from hwgen.params import Params
+from hwgen.queue import LandingQueue
 
 
 class Unpacker:
@@ -35,6 +36,7 @@ class Unpacker:
         "full",
         "group",
         "half",
+        "landed",
         "last",
         "left",
         "offered",
@@ -43,6 +45,7 @@ class Unpacker:
         "row_beats",
         "rows",
         "runs",
+        "places",
         "stages",
         "step",
         "taken",
@@ -70,9 +73,12 @@ class Unpacker:
         self.used = 0
         self.half: bool | None = None
         self.turned: bool | None = None
-        # BlockConverter: beats collected and read back, full banks, and its stages.
+        # BlockConverter: beats collected and read back, full banks, its stages and what has landed behind them: 0, or 1
+        # for a beat, 2 for its row's last; places left for further ones.
         self.beat = self.full = self.flow = 0
-        self.stages: deque[int] = deque([0] * (conversion_latency(params) - 1))
+        self.stages: deque[int] = deque([0] * (conversion_latency(params) - LandingQueue.LATENCY))
+        self.landed: deque[int] = deque()
+        self.places = converting_places(params)
         self.offered = self.last = self.taken = self.calm = False
         self.asking = True
 
@@ -100,36 +106,39 @@ class Unpacker:
 
     def _convert(self) -> bool:
         """Beats of a full bank move on; one is collected in the other bank. Whether it is."""
-        full = self.full
-        move = self.taken or not self.offered
-        self.taken = False
-        accept = self.turned is not None and full < 2
+        accept = self.turned is not None and self.full < 2
+        move = bool(self.landed) and (self.taken or not self.offered)
+        step = self.full > 0 and self.places > 0
+        if self.taken:
+            self.taken = self.offered = self.calm = False
         if move:
-            stages = self.stages
-            if full or self.flow or self.offered:
-                self.calm = False
-            else:
-                if accept:
-                    self.calm = False
-                    self.full += bool(self.turned)
-                return accept
-            out = stages.popleft()
-            self.offered, self.last = out > 0, out == 2
-            self.flow += (full > 0) - self.offered
-            if full:
-                self.beat += 1
-                if self.beat == self.row_beats:
-                    self.beat = 0
-                    self.full -= 1
-                    stages.append(2)
-                else:
-                    stages.append(1)
-            else:
-                stages.append(0)
+            self.offered, self.calm = True, False
+            self.last = self.landed.popleft() == 2
+        self.places += move - step
+        if step or self.flow:
+            self.calm = False
+            self._read_back(step)
         if accept:
             self.calm = False
             self.full += bool(self.turned)
         return accept
+
+    def _read_back(self, step: bool) -> None:
+        """The stages move, with a beat of a full bank or none."""
+        landed = self.stages.popleft()
+        if landed:
+            self.landed.append(landed)
+        self.flow += step - (landed > 0)
+        if step:
+            self.beat += 1
+            if self.beat == self.row_beats:
+                self.beat = 0
+                self.full -= 1
+                self.stages.append(2)
+            else:
+                self.stages.append(1)
+        else:
+            self.stages.append(0)
 
     def _turn(self, taken: bool) -> None:
         """The ring: a word comes in, a step takes its elements out."""
