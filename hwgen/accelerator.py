@@ -28,6 +28,7 @@ from hwgen.memory.segment_reader import SegmentReader
 from hwgen.memory.write_engine import WriteEngine
 from hwgen.params import Params
 from hwgen.part import Part, place
+from hwgen.pipeline import place_apart
 
 
 class Accelerator(Part):
@@ -98,14 +99,9 @@ class Accelerator(Part):
             "lse": RowWriter(p, LSE_ELEMENT_BITS, LSE_BEAT, LSE_BEAT),
         }
         self._owed = {name: RowsOwed() for name in WRITERS}
-        lasting = {
-            "registers": self._registers,
-            "snapshot": self._snapshot,
-            "queue": self._queue,
-            "descriptor_unit": self._unit,
-            "read_engine": self._reads,
-            "write_engine": self._writes,
-        }
+        # What the bus sees obeys its reset in the same cycle.
+        at_the_bus = {"registers": self._registers, "read_engine": self._reads, "write_engine": self._writes}
+        lasting = {"snapshot": self._snapshot, "queue": self._queue, "descriptor_unit": self._unit}
         working = {
             "job_walker": self._jobs,
             "head_fork": self._heads,
@@ -118,10 +114,12 @@ class Accelerator(Part):
         working |= {f"{name}_writer": writer for name, writer in self._writers.items()}
         working |= {f"{name}_owed": owed for name, owed in self._owed.items()}
         working |= self._score_parts()
-        for name, part in lasting.items():
+        for name, part in at_the_bus.items():
             place(m, name, part)
+        for name, part in lasting.items():
+            place_apart(m, name, part)
         for name, part in working.items():
-            place(m, name, part, "data")
+            place_apart(m, name, part, "data")
 
     def _score_parts(self) -> dict[str, Part]:
         """What only a machine with a score program or with lists of segments has."""
@@ -163,7 +161,7 @@ class Accelerator(Part):
             if part is not None:
                 fault = Mux(part.fault.valid, part.fault, fault)
         fault = Mux(reads.fault.valid, reads.fault, Mux(writes.fault.valid, writes.fault, fault))
-        at_rest = Signal(3 + len(WRITERS))
+        at_rest, flush = Signal(3 + len(WRITERS)), Signal(init=1)
         jobs_finished = self._jobs.finished if self._record is None else ~self._record.busy & self._jobs.finished
         m.d.comb += [
             unit.start.eq(queue.load),
@@ -171,13 +169,15 @@ class Accelerator(Part):
             queue.code.eq(unit.code),
             queue.offset.eq(unit.offset),
             queue.fault_in.eq(fault),
-            reads.flush.eq(queue.flush),
+            reads.flush.eq(flush),
             writes.flush.eq(queue.flush),
             queue.quiet.eq(reads.idle & writes.idle),
             queue.copying.eq(self._snapshot.copying),
             # The read engine tells a cycle late, and asks for nothing while all others rest.
             queue.settled.eq(at_rest.all() & reads.idle),
         ]
+        # As late as it is in the write engine.
+        m.d.sync += flush.eq(queue.flush)
         # In this order: what leaves one place has arrived in the next. What was there before a start is out of date.
         owed = [self._owed[name].none for name in WRITERS]
         m.d.sync += at_rest.eq(Cat(jobs_finished & ~queue.run, *owed, ~self._core.busy, writes.idle))
@@ -234,7 +234,7 @@ class Accelerator(Part):
 
     def _connect_bias(self, m: Module, record: ScoreRecord, bias: BiasReader) -> None:
         fork = BiasFork(self._params)
-        place(m, "bias_fork", fork, "data")
+        place_apart(m, "bias_fork", fork, "data")
         connect(m, self._core.fetch, fork.fetch)
         connect(m, fork.blocks, self._fetch.fetch)
         if self._params.segmented:
@@ -311,15 +311,18 @@ class Accelerator(Part):
                 owed.pay.eq(writer.asked),
             ]
         o, lse = self._writers["o"].values, self._writers["lse"].values
+        # A register, as it comes from afar and is long there when the first result is.
+        write_lse = Signal()
+        m.d.sync += write_lse.eq(descriptor.write_lse)
         m.d.comb += [
             o.valid.eq(core.o.valid),
             o.payload.elements.eq(core.o.payload.data),
             o.payload.last.eq(core.o.payload.last),
             core.o.ready.eq(o.ready),
-            lse.valid.eq(core.lse.valid & descriptor.write_lse),
+            lse.valid.eq(core.lse.valid & write_lse),
             lse.payload.elements.eq(lse_record(core.lse.payload)),
             lse.payload.last.eq(1),
-            core.lse.ready.eq(lse.ready | ~descriptor.write_lse),
+            core.lse.ready.eq(lse.ready | ~write_lse),
         ]
 
     def _connect_counters(self, m: Module) -> None:

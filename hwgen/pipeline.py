@@ -2,7 +2,10 @@
 
 from typing import Any
 
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import ClockDomain, ClockSignal, Module, ResetSignal, Signal
+from amaranth.lib.wiring import In, Out
+
+from hwgen.part import Part, place
 
 
 def delayed(m: Module, value: Any, cycles: int, name: str, *, reset_less: bool = True) -> Any:
@@ -12,3 +15,31 @@ def delayed(m: Module, value: Any, cycles: int, name: str, *, reset_less: bool =
         m.d.sync += later.eq(value)
         value = later
     return value
+
+
+class ResetRelay(Part):
+    """Hands a reset on: `after` is `before`, one cycle later, and set in the very first one."""
+
+    def __init__(self) -> None:
+        super().__init__({"before": In(1), "after": Out(1)})
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        after = Signal(init=1, reset_less=True)
+        m.d.sync += after.eq(self.before)
+        m.d.comb += self.after.eq(after)
+        return m
+
+
+def place_apart(m: Module, name: str, part: Part, domain: str = "sync") -> None:
+    """As `place`, but the part's reset is that of `domain` one cycle later, from a register of its own: one for all
+    parts would be far from most of them. It is a part too, as no tool joins registers of different modules."""
+    relay = ResetRelay()
+    place(m, f"reset_of_{name}", relay)
+    m.domains += ClockDomain(name)
+    m.d.comb += [
+        relay.before.eq(ResetSignal(domain)),
+        ClockSignal(name).eq(ClockSignal(domain)),
+        ResetSignal(name).eq(relay.after),
+    ]
+    place(m, name, part, name)

@@ -14,6 +14,7 @@ from hwgen.errors import ConfigError
 from hwgen.memory.axi_ports import MASTER, connect_channel, slave_ports
 from hwgen.params import Params
 from hwgen.part import Part, place
+from hwgen.pipeline import place_apart
 
 LEDS = ("busy", "error", "link", "alive")
 HOST_ADDRESS_BITS = 32
@@ -51,8 +52,9 @@ class BoardTop(Part):
         m.domains += ClockDomain("sync")
         accelerator, memory = Accelerator(self._params), BoardMemory(self._params, self._bytes)
         bridge = Bridge(self._bytes, self._clocks)
-        for name, part in {"accelerator": accelerator, "memory": memory, "bridge": bridge}.items():
-            place(m, name, part)
+        place(m, "accelerator", accelerator)
+        place_apart(m, "memory", memory)
+        place_apart(m, "bridge", bridge)
         # A register, as the net goes everywhere.
         started = Signal()
         m.d.sync += started.eq(1)

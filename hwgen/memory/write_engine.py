@@ -27,7 +27,8 @@ class WriteEngine(Part):
     -------
     requests, words: a pair a client; the words are exactly those that its requests touch, in order
     aw, w, b:        the bus; a response is always taken
-    flush:           forget what has not been offered and swallow what clients send; goes on by itself until `idle`
+    flush:           forget what has not been offered and swallow what clients send, from the next cycle on; goes on by
+                     itself until `idle`
     idle:            no request and no word is held, all responses have come and their faults are told
     fault:           pulse behind a response that is an error; the address is that of its burst
     taken:           pulse for each word of a client that the bus takes
@@ -62,17 +63,16 @@ class WriteEngine(Part):
         self._addresses = Queue(width=p.config.address_bits, depth=depth)
         place(m, "orders", self._orders)
         place(m, "addresses", self._addresses)
-        # A flush lasts until nothing is left.
-        drop, rest = Signal(), Signal()
+        # A flush begins a cycle late and lasts until nothing is left.
+        drop = Signal()
         # Bursts in flight, and whether there may be one more.
         self._in_flight, self._room = Signal(range(p.config.outstanding + 1)), Signal(init=1)
         empty = Cat(client.empty for client in self._clients).all()
         m.d.comb += [
-            drop.eq(self.flush | rest),
             self.idle.eq((self._in_flight == 0) & empty & ~self.fault.valid),
             self.waiting.eq((self.aw.valid & ~self.aw.ready) | (self.w.valid & ~self.w.ready)),
         ]
-        m.d.sync += rest.eq(drop & ~self.idle)
+        m.d.sync += drop.eq(self.flush | (drop & ~self.idle))
         for i, client in enumerate(self._clients):
             place(m, f"client_{i}", client)
             connect(m, flipped(self.requests[i]), client.request)
