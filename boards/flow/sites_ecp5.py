@@ -9,7 +9,7 @@ around each of them.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import zip_longest
 from typing import NamedTuple
 
@@ -27,26 +27,43 @@ FEEDER = re.compile(r"(value|score)_array\.row_(\d+)\.feeder\.")
 MEMORY = re.compile(r"board\.memory\.bank")
 
 
+class Stretch(NamedTuple):
+    """Groups one beside the other. multipliers, memories: their rows; first, last: their columns, by number."""
+
+    multipliers: int
+    memories: int
+    first: int
+    last: int
+
+    @property
+    def numbers(self) -> range:
+        """Of the columns, in order."""
+        step = 1 if self.last >= self.first else -1
+        return range(self.first, self.last + step, step)
+
+
 class Sites(NamedTuple):
-    """Of a device. columns: of the groups; bands: rows of multipliers in the order in which they are filled, each with
-    the row of block RAMs beside it; memories: rows of block RAMs in the order in which the memory fills them."""
+    """Of a device. columns: of the groups; way: through the groups in the order in which the arrays' rows take them;
+    memories: rows of block RAMs in the order in which the board's memory fills them; kept: places of block RAMs for
+    others, by what is in their names."""
 
     columns: tuple[int, ...]
-    bands: tuple[tuple[int, int], ...]
+    way: tuple[Stretch, ...]
     memories: tuple[int, ...]
+    kept: Mapping[str, tuple[str, ...]]
 
     def groups(self) -> Iterator[tuple[int, int, int]]:
-        """Column, row of multipliers and row of block RAMs, one group beside the last: from left to right in the first
-        band, and back in the next."""
-        for number, (multipliers, memories) in enumerate(self.bands):
-            for column in self.columns[:: -1 if number % 2 else 1]:
-                yield column, multipliers, memories
+        """Column, row of multipliers and row of block RAMs, one group beside the last."""
+        for stretch in self.way:
+            for number in stretch.numbers:
+                yield self.columns[number], stretch.multipliers, stretch.memories
 
     def memory_sites(self) -> Iterator[str]:
-        """Names of all places of block RAMs, as `memories` has them."""
+        """Names of all places of block RAMs that are not kept, as `memories` has them."""
+        kept = {site for sites in self.kept.values() for site in sites}
         for number, row in enumerate(self.memories):
             for column in self.columns[:: -1 if number % 2 else 1]:
-                yield from (block_ram(column, row, at) for at in range(PER_GROUP))
+                yield from (site for at in range(PER_GROUP) if (site := block_ram(column, row, at)) not in kept)
 
 
 def multiplier(column: int, row: int, at: int) -> str:
@@ -62,17 +79,25 @@ def block_ram(column: int, row: int, at: int) -> str:
 
 LFE5U_85F = Sites(
     columns=(4, 13, 22, 31, 40, 49, 58, 69, 78, 87, 96, 105, 114),
-    bands=((34, 22), (58, 46), (10, 22)),
+    # Both arrays meet the lanes in the middle, where the way begins.
+    way=(Stretch(34, 22, 6, 0), Stretch(58, 46, 0, 12), Stretch(34, 22, 12, 7), Stretch(10, 22, 7, 12)),
     memories=(82, 70, 46, 22),
+    kept={
+        "_buffer.facts.": (block_ram(49, 22, 2), block_ram(49, 22, 3)),
+        "read_engine.": tuple(block_ram(column, 70, at) for column in (49, 58) for at in range(PER_GROUP)),
+        "bridge.": (block_ram(13, 70, 0), block_ram(13, 70, 1)),
+    },
 )
 
 
 def places(netlist: Netlist, top: str, sites: Sites) -> dict[Names, str]:
-    """The place of every multiplier of the arrays, their feeders' block RAMs and those of the board's memory. Rows of
-    more cells than a group has multipliers, or more rows than there are groups, are left to place and route."""
+    """The place of every multiplier of the arrays, of their feeders' block RAMs, of the board's memory's and of those
+    that places are kept for. Rows of more cells than a group has multipliers, or more rows than there are groups, are
+    left to place and route."""
     cells: dict[tuple[str, int], list[Names]] = {}
     feeders: dict[tuple[str, int], list[Names]] = {}
     memory: list[Names] = []
+    others: dict[str, list[Names]] = {}
     for path, kind in netlist.leaves(top):
         name = ".".join(path)
         if kind == MULTIPLIER and (found := CELL.search(name)):
@@ -81,12 +106,16 @@ def places(netlist: Netlist, top: str, sites: Sites) -> dict[Names, str]:
             feeders.setdefault((found[1], int(found[2])), []).append(path)
         elif kind == BLOCK_RAM and MEMORY.search(name):
             memory.append(path)
+        elif kind == BLOCK_RAM:
+            others.setdefault(next((text for text in sites.kept if text in name), ""), []).append(path)
     order = _alternating(cells)
     groups = list(sites.groups())
     if len(order) > len(groups) or any(len(paths) > PER_GROUP for paths in [*cells.values(), *feeders.values()]):
         return {}
     found_places: dict[Names, str] = {}
-    taken: set[str] = set()
+    for text, kept in sites.kept.items():
+        found_places |= dict(zip(sorted(others.get(text, []), key=in_order), kept, strict=False))
+    taken = set(found_places.values())
     for row, (column, multipliers, memories) in zip(order, groups, strict=False):
         for at, path in enumerate(sorted(cells[row], key=in_order)):
             found_places[path] = multiplier(column, multipliers, at)
@@ -100,8 +129,10 @@ def places(netlist: Netlist, top: str, sites: Sites) -> dict[Names, str]:
 
 
 def _alternating(rows: Iterable[tuple[str, int]]) -> list[tuple[str, int]]:
-    """A row of the value array, large, and one of the score array, small, by turns."""
+    """A row of the value array, large, and one of the score array, small, by turns: the first of the former beside the
+    last of the latter, as the lanes are between them."""
     value, score = (sorted(row for row in rows if row[0] == kind) for kind in ("value", "score"))
+    score.reverse()
     return [row for pair in zip_longest(value, score) for row in pair if row is not None]
 
 

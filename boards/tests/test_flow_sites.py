@@ -48,11 +48,15 @@ def machine(rows: int, columns: int, banks: int = 8) -> Netlist:
     """What `boards.flow.shell.Shell` is, as far as places go: each kind of row written once."""
     modules = {
         TOP: {"board": "board_top"},
-        "board_top": {"accelerator": "accelerator", "memory": "board_memory"},
+        "board_top": {"accelerator": "accelerator", "memory": "board_memory", "bridge": "bridge"},
+        "bridge": {"commands.memory.0.0": BLOCK_RAM, "answers.memory.0.0": BLOCK_RAM},
         "board_memory": {f"bank{i}": "bank" for i in range(banks)},
         "bank": {"memory.0.0": BLOCK_RAM},
-        "accelerator": {"core": "core"},
-        "core": {"score_array": "score_array", "value_array": "value_array", "reciprocal": "reciprocal"},
+        "accelerator": {"core": "core", "read_engine": "read_engine"},
+        "read_engine": {f"client_{i}.queue.memory.0.{j}": BLOCK_RAM for i in range(3) for j in range(2)},
+        "core": {name: name for name in ("score_array", "value_array", "reciprocal", "key_buffer", "value_buffer")},
+        "key_buffer": {"facts.0.0": BLOCK_RAM},
+        "value_buffer": {"facts.0.0": BLOCK_RAM},
         "reciprocal": {"product": MULTIPLIER},
         "cell": {"product": MULTIPLIER},
         "feeder": {"bank.0.0": BLOCK_RAM, "bank.0.1": BLOCK_RAM},
@@ -73,11 +77,11 @@ def row_of(names: Names) -> tuple[str, ...]:
 
 def test_every_row_has_a_group_of_its_own() -> None:
     found = places(machine(rows=16, columns=4, banks=132), TOP, LFE5U_85F)
-    assert len(found) == 2 * 16 * (4 + 2) + 132
+    assert len(found) == 2 * 16 * (4 + 2) + 132 + 10
     assert len(set(found.values())) == len(found)
     rows: dict[Any, list[str]] = {}
     for names, site in found.items():
-        if "core" in names:
+        if len(names) > 3 and names[3].endswith("_array"):
             rows.setdefault(row_of(names), []).append(site)
     starts = set()
     for sites in rows.values():
@@ -88,16 +92,24 @@ def test_every_row_has_a_group_of_its_own() -> None:
 
 
 def test_neighbours_follow_each_other() -> None:
-    """Rows of one array that follow each other are two groups apart, but where a band ends."""
+    """Rows of one array that follow each other are two groups apart; the arrays go in opposite directions, as what
+    leaves the last row of the one goes to the first of the other."""
     found = places(machine(rows=16, columns=4), TOP, LFE5U_85F)
     order = {(x, y): number for number, (x, y, _) in enumerate(LFE5U_85F.groups())}
-    for kind in ("score_array", "value_array"):
+    for kind, way in (("score_array", -2), ("value_array", 2)):
         numbers = []
         for row in range(16):
             names = ("board", "accelerator", "core", kind, f"row_{row}", "pe_0", "product")
             x, y = (int(n) for n in re.match(r"X(\d+)/Y(\d+)/MULT18_0", found[names]).groups())  # type: ignore[union-attr]
             numbers.append(order[x, y])
-        assert [b - a for a, b in zip(numbers, numbers[1:], strict=False)] == [2] * 15
+        assert [b - a for a, b in zip(numbers, numbers[1:], strict=False)] == [way] * 15
+
+
+def test_places_are_kept_for_others() -> None:
+    found = places(machine(rows=16, columns=4, banks=132), TOP, LFE5U_85F)
+    for text, sites in LFE5U_85F.kept.items():
+        named = {names: site for names, site in found.items() if text in ".".join(names)}
+        assert named and set(named.values()) <= set(sites)
 
 
 @pytest.mark.parametrize(("rows", "columns"), [(20, 4), (4, 5)])
@@ -137,8 +149,8 @@ def test_place_and_route_knows_every_place(tmp_path: Path) -> None:
         for x in LFE5U_85F.columns
         for at in range(PER_GROUP)
     ]
-    for x in LFE5U_85F.columns:
-        names += [(MULTIPLIER, multiplier(x, y, at)) for y, _ in LFE5U_85F.bands for at in range(PER_GROUP)]
+    rows = {way.multipliers for way in LFE5U_85F.way}
+    names += [(MULTIPLIER, multiplier(x, y, at)) for x in LFE5U_85F.columns for y in rows for at in range(PER_GROUP)]
     assert Counter(kind for kind, _ in names) == {MULTIPLIER: MULTIPLIERS, BLOCK_RAM: BLOCK_RAMS}
     netlist = design({TOP: {f"cell{i}": kind for i, (kind, _) in enumerate(names)}})
     for index, (_, site) in enumerate(names):

@@ -1,0 +1,121 @@
+"""Leads the resets of an ECP5 through its clock network, which place and route by itself uses for clocks only.
+
+A reset of some thousand flip-flops in all corners takes longer than any logic, and its wires are in the way of all
+others. A DCCA behind its register puts it on one of sixteen networks that reach every flip-flop. Logic that looks at a
+reset stays with the register's own wire: no quick way leads from the clock network into a LUT.
+
+Place and route counts no time for the network, which has some 2 ns. A reset lasts many cycles and nothing is under way
+when it ends: it does not matter in which cycle a flip-flop sees it.
+"""
+
+from __future__ import annotations
+
+from boards.flow.netlist import Module, Netlist
+
+RESET = "LSR"
+"""The port of a flip-flop that the clock network reaches."""
+
+WIDE = 500
+"""Flip-flops that make a net worth one of the networks."""
+
+
+def spread(netlist: Netlist, top: str) -> dict[str, int]:
+    """Put every net that resets at least WIDE flip-flops onto a network of its own, in place; gives how many flip-flops
+    by the name of the cell that drives it.
+
+    On their way down modules get one more port. Only nets of modules that stand once in the design are looked at.
+    """
+    # What each module's nets lead to is asked for anew: other passes have changed them.
+    return _Resets(Netlist(netlist.content)).spread(top)
+
+
+class _Resets:
+    """The work on one netlist."""
+
+    def __init__(self, netlist: Netlist) -> None:
+        self._netlist = netlist
+        self._counts: dict[tuple[str, int], int] = {}
+        self._added: dict[tuple[str, str, int], str] = {}
+
+    def spread(self, top: str) -> dict[str, int]:
+        found: dict[str, int] = {}
+        kinds = [kind for _, kind in self._netlist.instances(top)]
+        for names, kind in list(self._netlist.instances(top)):
+            module = self._netlist.modules[kind]
+            if kinds.count(kind) > 1:
+                continue
+            for net, pin in list(module.drivers.items()):
+                if (count := self._count(module, net)) >= WIDE:
+                    found[".".join((*names, pin.cell))] = count
+                    self._insert(module, net)
+        self._connect_others()
+        return found
+
+    def _count(self, module: Module, net: int) -> int:
+        """Flip-flops that a net resets, in the module and below it."""
+        key = module.name, net
+        if key not in self._counts:
+            total = 0
+            for pin in module.users.get(net, []):
+                if pin.cell:
+                    kind = module.cells[pin.cell]["type"]
+                    if self._netlist.is_part(kind):
+                        inner = self._netlist.modules[kind]
+                        total += self._count(inner, inner.content["ports"][pin.port]["bits"][pin.at])
+                    else:
+                        total += kind == "TRELLIS_FF" and pin.port == RESET
+            self._counts[key] = total
+        return self._counts[key]
+
+    def _insert(self, module: Module, net: int) -> None:
+        out = _new_net(module)
+        module.cells[f"{RESET}_{net}_network"] = {
+            "hide_name": 0,
+            "type": "DCCA",
+            "parameters": {},
+            "attributes": {},
+            "port_directions": {"CLKI": "input", "CE": "input", "CLKO": "output"},
+            "connections": {"CLKI": [net], "CE": ["1"], "CLKO": [out]},
+        }
+        self._move(module, net, out)
+
+    def _move(self, module: Module, net: int, to: int) -> None:
+        """Have the resets of one net driven by another."""
+        for pin in module.users.get(net, []):
+            if not pin.cell:
+                continue
+            cell = module.cells[pin.cell]
+            if self._netlist.is_part(cell["type"]):
+                inner = self._netlist.modules[cell["type"]]
+                if self._count(inner, inner.content["ports"][pin.port]["bits"][pin.at]):
+                    port = self._port(inner, pin.port, pin.at)
+                    cell["connections"][port] = [to]
+                    cell["port_directions"][port] = "input"
+            elif cell["type"] == "TRELLIS_FF" and pin.port == RESET:
+                cell["connections"][RESET] = [to]
+
+    def _port(self, module: Module, port: str, at: int) -> str:
+        """The port of a module for the resets that one bit of another port has driven."""
+        key = module.name, port, at
+        if key not in self._added:
+            self._added[key] = f"{port}_{at}_{RESET}"
+            out = _new_net(module)
+            module.content["ports"][self._added[key]] = {"direction": "input", "bits": [out]}
+            self._move(module, module.content["ports"][port]["bits"][at], out)
+        return self._added[key]
+
+    def _connect_others(self) -> None:
+        """A module that stands elsewhere too has its new ports there as well: they get what the old ones have."""
+        for module in self._netlist.modules.values():
+            for cell in module.cells.values():
+                for (kind, port, at), added in self._added.items():
+                    if cell["type"] == kind and added not in cell["connections"]:
+                        cell["connections"][added] = [cell["connections"][port][at]]
+                        cell["port_directions"][added] = "input"
+
+
+def _new_net(module: Module) -> int:
+    """A number that no net of the module has."""
+    ports = (bit for port in module.content["ports"].values() for bit in port["bits"])
+    pins = (bit for cell in module.cells.values() for bits in cell["connections"].values() for bit in bits)
+    return 1 + max((bit for bit in (*ports, *pins) if isinstance(bit, int)), default=1)
