@@ -3,7 +3,8 @@
     python -m boards.report.paths build/boards/ulx3s-85f/packed.json
     python -m boards.report.paths build/boards/ulx3s-85f/packed.json build/boards/ulx3s-85f/placed.json
 
-Place and route takes half an hour to name one path; this takes seconds and names one for each pair of registers' names.
+Place and route takes half an hour to name one path; this takes seconds and names one for each pair of registers' names,
+and then, by the register that they begin at, how many ends are later than LATE.
 Without places a wire counts as ROUTE whatever its length, so that the order is right and the nanoseconds are not. With
 them it counts by the tiles it crosses: what the router adds where many wires meet is not known.
 """
@@ -16,7 +17,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from boards.flow.family import TOP
 from boards.flow.netlist import Bit, Netlist
@@ -28,8 +29,14 @@ ROUTE, LUT, MUX, CARRY_IN, CARRY, SETUP = 0.95, 0.24, 0.24, 0.45, 0.07, 0.0
 NEAR, PER_TILE = 0.75, 0.1
 """Nanoseconds of a wire within a tile, and for each tile it crosses: the routed ULX3S, by and large."""
 
+LATE = 8.0
+"""Nanoseconds: what 125 MHz leave."""
+
 STARTS = {"TRELLIS_FF": 0.52, "DP16KD": 5.8, "MULT18X18D": 2.0, "EHXPLLL": 0.0}
 """Cells that paths begin at, and from their clock to their output."""
+
+NETWORK = "DCCA"
+"""A cell whose output is a network for clocks, on which place and route counts no time."""
 
 CLOCK = re.compile("CLK|WCK")
 """Ports that have a net of their own, across the device."""
@@ -153,13 +160,16 @@ class Arrivals:
 
     def wire(self, net: int, cell: Cell, port: str) -> float:
         """From where a net is driven to a cell."""
-        return self._wires.ns(self._driver.get(net), cell, port)
+        driver = self._driver.get(net)
+        return 0.0 if driver is not None and driver.kind == NETWORK else self._wires.ns(driver, cell, port)
 
     def _delay(self, net: int, cell: Cell, port: str) -> float:
         """From where a net is driven to the cell's output."""
         if cell.kind == "CCU2C" and port == "CIN":
             return CARRY
         wire = self.wire(net, cell, port)
+        if cell.kind == NETWORK:
+            return wire
         if cell.kind == "CCU2C":
             return wire + CARRY_IN
         return MUX + wire / 2 if cell.kind in ("PFUMX", "L6MUX21") else LUT + wire
@@ -173,30 +183,59 @@ class Arrivals:
         return found
 
 
-def slowest(netlist: Netlist, top: str, count: int, wires: Wires = Wires()) -> list[Way]:
-    """The slowest path for each pair of names, numbers in them taken for equal."""
-    flat = Flat()
-    flat.add(netlist, top, "", {})
-    arrivals = Arrivals(flat, wires)
-    ends = [
-        (arrivals.at(net) + arrivals.wire(net, cell, port) + SETUP, f"{cell.name}.{port}", net)
-        for cell in flat.cells
-        if cell.kind in ENDS
-        for port, net in cell.inputs
-        if not (cell.kind == "TRELLIS_DPR16X4" and port == "RAD") and not CLOCK.search(port)
-    ]
-    found: dict[tuple[str, str], Way] = {}
-    for ns, target, net in sorted(ends, reverse=True):
-        way = arrivals.way(net)
-        source = way[-1].name if way else ""
-        key = tuple(re.sub(r"\d+", "#", _register(name)) for name in (source, target))
-        if key not in found:
-            modules = dict.fromkeys(".".join(cell.name.split(".")[:-1]) for cell in reversed(way))
-            path = Way(ns, len(way), _register(source), _register(target), tuple(modules))
-            found[key] = path  # type: ignore[index]
-        if len(found) == count:
-            break
-    return list(found.values())
+class Late(NamedTuple):
+    """What begins at registers of a name: ends that are later than a limit, and the latest."""
+
+    source: str
+    ends: int
+    ns: float
+
+
+class Timing:
+    """A netlist's ends, the slowest one first, as (nanoseconds, name, net)."""
+
+    def __init__(self, netlist: Netlist, top: str, wires: Wires = Wires()) -> None:
+        flat = Flat()
+        flat.add(netlist, top, "", {})
+        self._arrivals = arrivals = Arrivals(flat, wires)
+        ends = [
+            (arrivals.at(net) + arrivals.wire(net, cell, port) + SETUP, f"{cell.name}.{port}", net)
+            for cell in flat.cells
+            if cell.kind in ENDS
+            for port, net in cell.inputs
+            if not (cell.kind == "TRELLIS_DPR16X4" and port == "RAD") and not CLOCK.search(port)
+        ]
+        self.ends = sorted(ends, reverse=True)
+
+    def slowest(self, count: int) -> list[Way]:
+        """The slowest path for each pair of names, numbers in them taken for equal."""
+        found: dict[tuple[str, str], Way] = {}
+        for ns, target, net in self.ends:
+            way = self._arrivals.way(net)
+            source = way[-1].name if way else ""
+            key = _alike(source), _alike(target)
+            if key not in found:
+                modules = dict.fromkeys(".".join(cell.name.split(".")[:-1]) for cell in reversed(way))
+                found[key] = Way(ns, len(way), _register(source), _register(target), tuple(modules))
+            if len(found) == count:
+                break
+        return list(found.values())
+
+    def late(self, limit: float) -> list[Late]:
+        """For the names that late paths begin at, numbers in them taken for equal; the most ends first."""
+        found: dict[str, Late] = {}
+        for ns, _, net in self.ends:
+            if ns <= limit:
+                break
+            way = self._arrivals.way(net)
+            source = _alike(way[-1].name if way else "")
+            before = found.get(source, Late(source, 0, ns))
+            found[source] = Late(source, before.ends + 1, before.ns)
+        return sorted(found.values(), key=lambda late: (-late.ends, late.source))
+
+
+def _alike(cell: str) -> str:
+    return re.sub(r"\d+", "#", _register(cell))
 
 
 def _register(cell: str) -> str:
@@ -215,8 +254,14 @@ def main(arguments: list[Any]) -> int:
         print(__doc__, file=sys.stderr)
         return 2
     wires = Wires.placed(Path(arguments[1])) if len(arguments) == 2 else Wires()
-    found = slowest(Netlist.read(Path(arguments[0])), TOP, 25, wires)
-    print(table.columns(("ns", "cells", "from", "to", "through"), rows(found), left=("from", "to", "through")))
+    timing = Timing(Netlist.read(Path(arguments[0])), TOP, wires)
+    paths = rows(timing.slowest(25))
+    print(table.columns(("ns", "cells", "from", "to", "through"), paths, left=("from", "to", "through")))
+    late = timing.late(LATE)
+    total = sum(source.ends for source in late)
+    print(f"\n{total:,} of {len(timing.ends):,} ends later than {LATE:g} ns")
+    lines = ((source.source, str(source.ends), f"{source.ns:.1f}") for source in late[:25])
+    print(table.columns(("from", "ends", "slowest ns"), lines))
     return 0
 
 

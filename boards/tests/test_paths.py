@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from boards.flow.netlist import Netlist
-from boards.report.paths import CARRY, CARRY_IN, LUT, NEAR, PER_TILE, ROUTE, STARTS, Wires, slowest
+from boards.report.paths import CARRY, CARRY_IN, LUT, NEAR, PER_TILE, ROUTE, STARTS, Late, Timing, Wires
 
 
 def cell(kind: str, inputs: dict[str, Any], outputs: dict[str, Any]) -> dict[str, Any]:
@@ -33,10 +33,12 @@ def netlist() -> Netlist:
     return Netlist({"modules": modules | dict.fromkeys(("LUT4", "CCU2C", "TRELLIS_FF"), empty)})
 
 
+FIRST_TO_LAST = STARTS["TRELLIS_FF"] + (LUT + ROUTE) + (ROUTE + CARRY_IN) + CARRY + ROUTE
+
+
 def test_the_longest_path_is_added_up() -> None:
-    found = slowest(netlist(), "top", 10)
-    want = STARTS["TRELLIS_FF"] + (LUT + ROUTE) + (ROUTE + CARRY_IN) + CARRY + ROUTE
-    assert found[0].ns == pytest.approx(want)
+    found = Timing(netlist(), "top").slowest(10)
+    assert found[0].ns == pytest.approx(FIRST_TO_LAST)
     assert (found[0].source, found[0].target, found[0].cells) == ("first", "last", 4)
     assert found[0].through == ("", "part")
 
@@ -55,7 +57,7 @@ def test_wires_count_by_the_tiles_between(tmp_path: Path) -> None:
     cells = {name: {"attributes": {"NEXTPNR_BEL": bel} if bel else {}} for name, bel in tiles.items()}
     (tmp_path / "placed.json").write_text(json.dumps({"modules": {"top": {"cells": cells}}}))
     wires = Wires.placed(tmp_path / "placed.json")
-    found = slowest(netlist(), "top", 10, wires)[0]
+    found = Timing(netlist(), "top", wires).slowest(10)[0]
     want = STARTS["TRELLIS_FF"] + (NEAR + 7 * PER_TILE + LUT) + (NEAR + 5 * PER_TILE + CARRY_IN) + CARRY
     assert found.ns == pytest.approx(want)
     assert (found.source, found.target, found.cells) == ("first", "last", 4)
@@ -63,10 +65,31 @@ def test_wires_count_by_the_tiles_between(tmp_path: Path) -> None:
 
 def test_clocks_are_no_paths() -> None:
     """The clock is the only net that nothing drives here."""
-    assert all(path.source for path in slowest(netlist(), "top", 10))
+    assert all(path.source for path in Timing(netlist(), "top").slowest(10))
 
 
 def test_one_path_for_each_pair_of_names() -> None:
-    found = slowest(netlist(), "top", 10)
+    found = Timing(netlist(), "top").slowest(10)
     assert len({(path.source, path.target) for path in found}) == len(found) > 1
     assert [path.ns for path in found] == sorted((path.ns for path in found), reverse=True)
+
+
+def test_late_ends_are_counted_where_they_begin() -> None:
+    """The last register's input is late by its own path, the first one's is not."""
+    timing = Timing(netlist(), "top")
+    (late,) = timing.late(FIRST_TO_LAST - 0.01)
+    assert late == Late("first", 1, pytest.approx(FIRST_TO_LAST))
+    assert timing.late(FIRST_TO_LAST) == []
+    assert sum(source.ends for source in timing.late(0.0)) == len(timing.ends) == 2
+
+
+def test_a_reset_takes_the_time_to_its_network() -> None:
+    cells = {
+        "source_TRELLIS_FF_Q": cell("TRELLIS_FF", {"CLK": 1, "DI": 2}, {"Q": 3}),
+        "network": cell("DCCA", {"CLKI": 3}, {"CLKO": 4}),
+        "reset_TRELLIS_FF_Q": cell("TRELLIS_FF", {"CLK": 1, "DI": 3, "LSR": 4}, {"Q": 2}),
+    }
+    empty: dict[str, Any] = {"cells": {}, "ports": {}}
+    modules = {"top": {"cells": cells, "ports": {}}} | dict.fromkeys(("TRELLIS_FF", "DCCA"), empty)
+    ends = {name: ns for ns, name, _ in Timing(Netlist({"modules": modules}), "top").ends}
+    assert ends["reset_TRELLIS_FF_Q.LSR"] == ends["reset_TRELLIS_FF_Q.DI"] == STARTS["TRELLIS_FF"] + ROUTE
