@@ -10,7 +10,9 @@ when it ends: it does not matter in which cycle a flip-flop sees it.
 
 from __future__ import annotations
 
-from boards.flow.netlist import Module, Netlist
+from collections.abc import Iterator
+
+from boards.flow.netlist import Module, Netlist, Pin
 
 RESET = "LSR"
 """The port of a flip-flop that the clock network reaches."""
@@ -51,20 +53,24 @@ class _Resets:
         self._connect_others()
         return found
 
+    def _users(self, module: Module, net: int) -> Iterator[tuple[Pin, Module | None, int]]:
+        """What a net resets: pins of flip-flops, and pins of parts with the module and its net that has flip-flops."""
+        for pin in module.users.get(net, []):
+            kind = module.cells[pin.cell]["type"] if pin.cell else ""
+            if self._netlist.is_part(kind):
+                inner = self._netlist.modules[kind]
+                below = inner.content["ports"][pin.port]["bits"][pin.at]
+                if self._count(inner, below):
+                    yield pin, inner, below
+            elif kind == "TRELLIS_FF" and pin.port == RESET:
+                yield pin, None, 0
+
     def _count(self, module: Module, net: int) -> int:
         """Flip-flops that a net resets, in the module and below it."""
         key = module.name, net
         if key not in self._counts:
-            total = 0
-            for pin in module.users.get(net, []):
-                if pin.cell:
-                    kind = module.cells[pin.cell]["type"]
-                    if self._netlist.is_part(kind):
-                        inner = self._netlist.modules[kind]
-                        total += self._count(inner, inner.content["ports"][pin.port]["bits"][pin.at])
-                    else:
-                        total += kind == "TRELLIS_FF" and pin.port == RESET
-            self._counts[key] = total
+            users = self._users(module, net)
+            self._counts[key] = sum(1 if inner is None else self._count(inner, below) for _, inner, below in users)
         return self._counts[key]
 
     def _insert(self, module: Module, net: int) -> None:
@@ -81,18 +87,11 @@ class _Resets:
 
     def _move(self, module: Module, net: int, to: int) -> None:
         """Have the resets of one net driven by another."""
-        for pin in module.users.get(net, []):
-            if not pin.cell:
-                continue
+        for pin, inner, _ in self._users(module, net):
             cell = module.cells[pin.cell]
-            if self._netlist.is_part(cell["type"]):
-                inner = self._netlist.modules[cell["type"]]
-                if self._count(inner, inner.content["ports"][pin.port]["bits"][pin.at]):
-                    port = self._port(inner, pin.port, pin.at)
-                    cell["connections"][port] = [to]
-                    cell["port_directions"][port] = "input"
-            elif cell["type"] == "TRELLIS_FF" and pin.port == RESET:
-                cell["connections"][RESET] = [to]
+            port = RESET if inner is None else self._port(inner, pin.port, pin.at)
+            cell["connections"][port] = [to]
+            cell["port_directions"][port] = "input"
 
     def _port(self, module: Module, port: str, at: int) -> str:
         """The port of a module for the resets that one bit of another port has driven."""
