@@ -33,8 +33,8 @@ class Config:
     burst_beats:      most beats in an AXI burst; bursts do not cross multiples of their largest size
     outstanding:      most bursts in flight, each for reads and for writes
     queue_beats:      bus words that may be requested ahead, each for Q, K and V
-    operand_bits, weight_bits, score_frac, exp_segments, scale_bits, accumulator_bits, in_format, out_format:
-                      the numbers contract, see `golden.bitexact.numerics`
+    operand_bits, weight_bits, score_frac, exp_segments, scale_bits, accumulator_bits, key_bits, in_format,
+    out_format:       the numbers contract, see `golden.bitexact.numerics`
     score:            what becomes of a score before the softmax, see `hwgen.scoremod.trace`; nothing if None
     block_list:       which keys a block of queries sees may be listed in memory
     """
@@ -60,6 +60,7 @@ class Config:
     exp_segments: int = Numerics.exp_segments
     scale_bits: int = Numerics.scale_bits
     accumulator_bits: int = Numerics.accumulator_bits
+    key_bits: int = Numerics.key_bits
     in_format: str = Numerics.in_format
     out_format: str = Numerics.out_format
     score: Program | None = None

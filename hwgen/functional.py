@@ -159,6 +159,7 @@ def make_task(problem: Problem, preset: str | Config) -> Task:
     listed = problem.scores.block_mask is not None or problem.pages is not None
     if program is not None or listed:
         params = Params(params.config.replace({"score": program, "block_list": listed or params.config.block_list}))
+        _require_keys(problem, params, "the configuration")
     return Task(problem=problem, functions=functions, params=params, traced=traced, shown=shown)
 
 
@@ -203,15 +204,27 @@ def _fitting_params(preset: str | Config, problem: Problem) -> Params:
         if size > limit:
             too_large = f"head dimension {letter}={size} is too large for {what} ({field}={limit})"
             raise InputError(f"{too_large}; {_remedy(problem)}")
+    _require_keys(problem, params, what)
     return params
+
+
+def _require_keys(problem: Problem, params: Params, what: str) -> None:
+    """Raises InputError if there are more keys than a query may see."""
+    if problem.shape.S > params.most_keys:
+        sink = ", with one for the sink" if params.has_sink else ""
+        limit = f"up to {params.most_keys} (key_bits={params.config.key_bits}{sink})"
+        remedy = f"; {_remedy(problem)}" if problem.shape.S + params.has_sink <= 1 << Config.key_bits else ""
+        raise InputError(f"S={problem.shape.S} keys are too many for {what}, which takes {limit}{remedy}")
 
 
 def _remedy(problem: Problem) -> str:
     """Which preset is large enough."""
     e, f = problem.shape.E, problem.shape.F
+    keys = problem.shape.S + (problem.scores.sink is not None)
     configs = {name: entry.config for name, entry in PRESETS.items()}
+    fitting = {n: c for n, c in configs.items() if c.head_e >= e and c.head_f >= f and keys <= 1 << c.key_bits}
     # The one with least to spare, and of several the one with the smallest arrays.
-    spare = {n: (c.head_e + c.head_f, Params(c).macs) for n, c in configs.items() if c.head_e >= e and c.head_f >= f}
+    spare = {name: (config.head_e + config.head_f, Params(config).macs) for name, config in fitting.items()}
     if spare:
         return f"preset {min(spare, key=spare.__getitem__)!r} is large enough"
     base = PRESETS["sim"].config

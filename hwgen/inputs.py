@@ -123,11 +123,11 @@ def _checked_shape(tensors: Mapping[str, CodeArray], params: Params) -> Shape:
     for what, size in (("batch entry", shape.B), ("query", shape.L), ("key", shape.S)):
         if size == 0:
             raise InputError(f"there must be at least one {what}, got {_shapes(tensors)}")
-    _check_limits(shape)
+    _check_limits(shape, params)
     return shape
 
 
-def _check_limits(shape: Shape) -> None:
+def _check_limits(shape: Shape, params: Params) -> None:
     """What a descriptor can say, and the core count."""
     group = shape.Hq // shape.Hkv
     limits = {
@@ -136,7 +136,7 @@ def _check_limits(shape: Shape) -> None:
         "query heads for a key/value head": (group, MAX_GROUP),
         "queries": (shape.L, MAX_LENGTH),
         "queries for a key/value head": (shape.L * group, MAX_QUERIES),
-        "keys": (shape.S, MAX_LENGTH),
+        "keys": (shape.S, params.most_keys),
     }
     for what, (size, most) in limits.items():
         if size > most:

@@ -77,6 +77,8 @@ class Params:
         self._check_lanes()
         self._check_bus()
         self._check_score()
+        if not 1 <= c.key_bits < LENGTH_BITS:
+            raise ConfigError(f"key_bits must lie in 1 .. {LENGTH_BITS - 1}, not {c.key_bits!r}")
         if c.buffer_rows < 2:
             raise ConfigError(f"buffer_rows must be at least 2, not {c.buffer_rows!r}")
         try:
@@ -130,7 +132,7 @@ class Params:
         shared = {field.name for field in fields(Numerics)} & {field.name for field in fields(Config)}
         choices = {name: getattr(self.config, name) for name in shared}
         try:
-            return Numerics(key_bits=LENGTH_BITS - 1, **choices)
+            return Numerics(**choices)
         except ValueError as error:
             raise ConfigError(str(error)) from None
 
@@ -206,6 +208,11 @@ class Params:
     @property
     def exponent_bits(self) -> int:
         return EXPONENT_BITS
+
+    @property
+    def most_keys(self) -> int:
+        """Keys that a query may see; a sink is one, too."""
+        return (1 << self.config.key_bits) - self.has_sink
 
     @property
     def q_depth(self) -> int:

@@ -78,7 +78,7 @@ class Descriptor:
     query_heads: int = _at(0x10, f"Hq, 1 .. {MAX_COUNT}")
     kv_heads: int = _at(0x14, f"Hkv, 1 .. {MAX_COUNT}; G = Hq / Hkv is a whole number up to 2^{GROUP_BITS - 1}")
     queries: int = _at(0x18, f"L, 1 .. 2^{LENGTH_BITS - 1}; L G is at most 2^{QUERY_BITS - 1}")
-    keys: int = _at(0x1C, f"S, 1 .. 2^{LENGTH_BITS - 1}")
+    keys: int = _at(0x1C, "S, 1 .. 2^key_bits of the machine, one less where a query may have a sink")
     head_e: int = _at(0x20, "E, 1 .. the machine's head_e")
     head_f: int = _at(0x24, "F, 1 .. the machine's head_f")
     scale_mantissa: int = _at(0x28, "of scale log2(e), magnitude less than 2^scale_bits", signed=True)

@@ -80,7 +80,7 @@ def _fields(d: Descriptor, params: Params) -> Iterator[Finding]:
         "query_heads": (Fault.DIMENSION, 1 <= d.query_heads <= MAX_COUNT),
         "kv_heads": (Fault.DIMENSION, 1 <= d.kv_heads <= MAX_COUNT),
         "queries": (Fault.DIMENSION, 1 <= d.queries <= MAX_LENGTH),
-        "keys": (Fault.DIMENSION, 1 <= d.keys <= MAX_LENGTH),
+        "keys": (Fault.DIMENSION, 1 <= d.keys <= params.most_keys),
         "head_e": (Fault.DIMENSION, 1 <= d.head_e <= c.head_e),
         "head_f": (Fault.DIMENSION, 1 <= d.head_f <= c.head_f),
         "scale_mantissa": (Fault.SCALE, abs(d.scale_mantissa) < 1 << c.scale_bits),

@@ -30,7 +30,7 @@ def _numbers(params: Params, d):
     yield "causal", Fault.RESERVED, 0
     yield "in_format", Fault.FORMAT, 0
     limits = {"batches": MAX_COUNT, "query_heads": MAX_COUNT, "kv_heads": MAX_COUNT}
-    limits |= {"queries": MAX_LENGTH, "keys": MAX_LENGTH, "head_e": c.head_e, "head_f": c.head_f}
+    limits |= {"queries": MAX_LENGTH, "keys": params.most_keys, "head_e": c.head_e, "head_f": c.head_f}
     for name, limit in limits.items():
         full = limit == (1 << len(d[name])) - 1
         yield name, Fault.DIMENSION, (d[name] == 0) | (0 if full else d[name] > limit)

@@ -148,7 +148,7 @@ def check(params: Params, work: Work) -> None:
         "query heads for a key/value head": (work.group, MAX_GROUP),
         "queries": (s.L, MAX_LENGTH),
         "queries for a key/value head": (s.L * work.group, MAX_QUERIES),
-        "keys": (s.S, MAX_LENGTH),
+        "keys": (s.S, params.most_keys),
     }
     for what, (size, most) in limits.items():
         if size > most:
