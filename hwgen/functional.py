@@ -210,11 +210,12 @@ def _fitting_params(preset: str | Config, problem: Problem) -> Params:
 
 def _require_keys(problem: Problem, params: Params, what: str) -> None:
     """Raises InputError if there are more keys than a query may see."""
-    if problem.shape.S > params.most_keys:
+    keys, most = problem.shape.S, params.most_keys
+    if keys > most:
         sink = ", with one for the sink" if params.has_sink else ""
-        limit = f"up to {params.most_keys} (key_bits={params.config.key_bits}{sink})"
-        remedy = f"; {_remedy(problem)}" if problem.shape.S + params.has_sink <= 1 << Config.key_bits else ""
-        raise InputError(f"S={problem.shape.S} keys are too many for {what}, which takes {limit}{remedy}")
+        limit = f"up to {most} (key_bits={params.config.key_bits}{sink})"
+        remedy = f"; {_remedy(problem)}" if keys + params.has_sink <= 1 << Config.key_bits else ""
+        raise InputError(f"S={keys} keys are too many for {what}, which takes {limit}{remedy}")
 
 
 def _remedy(problem: Problem) -> str:

@@ -43,6 +43,7 @@ LIMITS = {
     "buffer_rows": 1024,
     "outstanding": 64,
     "queue_beats": 4096,
+    "key_bits": LENGTH_BITS - 1,
 }
 
 MOST_ARGUMENT_WORDS = 1 << 16
@@ -77,8 +78,6 @@ class Params:
         self._check_lanes()
         self._check_bus()
         self._check_score()
-        if not 1 <= c.key_bits < LENGTH_BITS:
-            raise ConfigError(f"key_bits must lie in 1 .. {LENGTH_BITS - 1}, not {c.key_bits!r}")
         if c.buffer_rows < 2:
             raise ConfigError(f"buffer_rows must be at least 2, not {c.buffer_rows!r}")
         try:

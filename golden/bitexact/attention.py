@@ -272,8 +272,10 @@ def seen_pairs(
 
 def _check(q: NDArray[np.unsignedinteger], k: NDArray[np.unsignedinteger], job: Job, numerics: Numerics) -> None:
     numerics.check_head(q.shape[1])
-    if not 0 <= job.keys <= min(len(k), 1 << numerics.key_bits):
-        raise ValueError(f"keys must lie in 0 .. {min(len(k), 1 << numerics.key_bits)}, not {job.keys!r}")
+    sinks = job.score is not None and "sink" in job.score.program.output
+    most = min(len(k), (1 << numerics.key_bits) - sinks)
+    if not 0 <= job.keys <= most:
+        raise ValueError(f"keys must lie in 0 .. {most}, not {job.keys!r}")
 
 
 def _query_chunks(queries: int, job: Job) -> Iterator[slice]:

@@ -1,7 +1,7 @@
 """Parameters of the numbers contract and every width that follows from them.
 
-Proof of the widths, with `W` operand bits, `Pw` weight bits, `N = 2^key_bits` the largest number of keys, `E` the query
-and key head dimension:
+Proof of the widths, with `W` operand bits, `Pw` weight bits, `N = 2^key_bits` the largest number of keys, a sink among
+them, `E` the query and key head dimension:
 
 * element:  `|q|, |k|, |v| <= 2^(W-1) - 1` (block conversion saturates symmetrically).
 * `QK`:     `|QK| <= E (2^(W-1)-1)^2 < 2^(2(W-1) + ceil(log2 E))`; `qk_bits` adds the sign.
@@ -51,7 +51,7 @@ class Numerics:
     exp_segments:      chords of the exponential's table (a power of two)
     scale_bits:        magnitude bits of the softmax scale's mantissa
     accumulator_bits:  width of RNV, sign included
-    key_bits:          log2 of the largest number of keys
+    key_bits:          log2 of the largest number of keys, a sink among them
     in_format, out_format: names of the float formats at the edges
     """
 

@@ -339,6 +339,18 @@ def test_inputs_are_the_first_head_s_unless_said_otherwise() -> None:
     assert (inputs.batch, inputs.head, inputs.bias, dict(inputs.arguments)) == (0, 0, None, {})
 
 
+def test_a_sink_is_one_of_the_keys() -> None:
+    """All scores are equal and all weights the largest, so RD is the largest that there can be; it just fits."""
+    numerics = dataclasses.replace(NUMERICS, key_bits=2, accumulator_bits=40)
+    q = np.zeros((1, HEAD), np.uint16)
+    k = v = np.zeros((4, HEAD), np.uint16)
+    job = dataclasses.replace(job_of(constant_sink(0), keys=3), scale=numerics.encode_scale(SCALE))
+    alone, all_four = (int(attend(q, k, v, dataclasses.replace(job, keys=n), numerics).rd[0]) for n in (0, 3))
+    assert all_four == 4 * alone and all_four.bit_length() == numerics.denominator_bits
+    with pytest.raises(ValueError, match=r"^keys must lie in 0 \.\. 3, not 4$"):
+        attend(q, k, v, dataclasses.replace(job, keys=4), numerics)
+
+
 def test_a_bias_is_given_if_and_only_if_it_is_read() -> None:
     q, k, v = tensors(16)
     with pytest.raises(ValueError, match="needs a bias"):

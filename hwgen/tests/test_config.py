@@ -15,7 +15,7 @@ from golden.bitexact.numerics import Numerics
 from golden.scoremod import Builder
 from hwgen.config import Config, did_you_mean, parse_assignments
 from hwgen.errors import ConfigError, HwgenError
-from hwgen.params import LENGTH_BITS, LIMITS, Params
+from hwgen.params import LIMITS, Params
 from hwgen.presets import PRESETS, preset
 from hwgen.scoremod import Table, trace
 from hwgen.tests.bench import tiny
@@ -178,8 +178,9 @@ def test_memories_have_a_place_for_every_slot_and_fold() -> None:
 def test_numbers_contract_is_passed_on() -> None:
     changes = {"operand_bits": 16, "weight_bits": 20, "score_frac": 12, "exp_segments": 16, "scale_bits": 18}
     formats = {"in_format": "fp16", "out_format": "fp32"}
-    params = tiny(**changes, **formats, accumulator_bits=44)
-    want = Numerics(**changes, **formats, accumulator_bits=44, key_bits=LENGTH_BITS - 1)  # type: ignore[arg-type]
+    widths = {"accumulator_bits": 36, "key_bits": 13}
+    params = tiny(**changes, **formats, **widths)
+    want = Numerics(**changes, **formats, **widths)  # type: ignore[arg-type]
     assert params.numerics == want
     assert (params.input.name, params.output.name) == ("fp16", "fp32")
 

@@ -154,6 +154,16 @@ def test_score_records(machine: dict[str, Any], changes: dict[str, Any], found: 
     assert check(scored_descriptor(params, **changes), params) == found
 
 
+MACHINES = [(tiny(address_bits=40), 1 << 20), (tiny(address_bits=40, key_bits=5), 32)]
+MACHINES += [(scored(sink=True, address_bits=40), (1 << 20) - 1), (scored(sink=True, address_bits=40, key_bits=5), 31)]
+
+
+@pytest.mark.parametrize(("params", "most"), MACHINES)
+def test_keys_are_as_many_as_the_sums_have_room_for(params: Params, most: int) -> None:
+    assert check(plain(params, keys=most, k_strides=(0, 0, 0), v_strides=(0, 0, 0)), params) is None
+    assert check(plain(params, keys=most + 1), params) == Finding(Fault.DIMENSION, 0x1C)
+
+
 def starts(strides: tuple[int, ...], counts: tuple[int, ...]) -> list[int]:
     """Where rows begin."""
     return [sum(i * s for i, s in zip(at, strides, strict=True)) for at in product(*(range(n) for n in counts))]

@@ -177,6 +177,20 @@ REFUSED = [
         {"v": (2, 2, 7, 9)},
         preset=PRESETS["tiny"].config,
     ),
+    bad(
+        "too many keys",
+        "S=5 keys are too many for the configuration, which takes up to 4 (key_bits=2); preset 'tiny' is large enough",
+        {"k": (2, 2, 5, 8), "v": (2, 2, 5, 6)},
+        preset=PRESETS["tiny"].config.replace({"key_bits": 2, "accumulator_bits": 40}),
+    ),
+    bad(
+        "too many keys beside a sink",
+        "S=4 keys are too many for the configuration, which takes up to 3 (key_bits=2, with one for the sink); preset "
+        "'tiny' is large enough",
+        {"k": (2, 2, 4, 8), "v": (2, 2, 4, 6)},
+        preset=PRESETS["tiny"].config.replace({"key_bits": 2, "accumulator_bits": 40}),
+        sink=np.zeros(4),
+    ),
     bad("one length too long", "kv_lengths must lie in 0 .. 7 (the rows of k), not 8", kv_lengths=[7, 8]),
     bad("negative length", "kv_lengths must lie in 0 .. 7 (the rows of k), not -1", kv_lengths=-1),
     bad("lengths of three", f"{LENGTHS} int64 of shape (3,)", kv_lengths=[1, 2, 3]),
