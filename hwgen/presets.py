@@ -46,6 +46,7 @@ PRESETS = {
             burst_beats=8,
             outstanding=8,
             queue_beats=32,
+            operand_bits=16,
             weight_bits=18,
             scale_bits=17,
             accumulator_bits=36,

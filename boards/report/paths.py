@@ -32,7 +32,10 @@ NEAR, PER_TILE = 0.75, 0.1
 LATE = 8.0
 """Nanoseconds: what 125 MHz leave."""
 
-STARTS = {"TRELLIS_FF": 0.52, "DP16KD": 5.8, "MULT18X18D": 2.0, "EHXPLLL": 0.0}
+REGISTERED = "DP16KD OUTREG"
+"""A block of memory with a register at its output."""
+
+STARTS = {"TRELLIS_FF": 0.52, "DP16KD": 5.83, REGISTERED: 0.96, "MULT18X18D": 2.0, "EHXPLLL": 0.0}
 """Cells that paths begin at, and from their clock to their output."""
 
 NETWORK = "DCCA"
@@ -41,7 +44,7 @@ NETWORK = "DCCA"
 CLOCK = re.compile("CLK|WCK")
 """Ports that have a net of their own, across the device."""
 
-ENDS = ("TRELLIS_FF", "DP16KD", "MULT18X18D", "TRELLIS_DPR16X4")
+ENDS = ("TRELLIS_FF", "DP16KD", REGISTERED, "MULT18X18D", "TRELLIS_DPR16X4")
 
 
 @dataclass(frozen=True)
@@ -120,7 +123,8 @@ class Flat:
             out = {port for port, way in cell["port_directions"].items() if way == "output"}
             inputs = tuple((port, net) for port, _, net in pins if port not in out)
             outputs = tuple(net for port, _, net in pins if port in out)
-            self.cells.append(Cell(path + name, cell["type"], inputs, outputs))
+            registered = cell["type"] == "DP16KD" and cell["parameters"]["REGMODE_B"] == "OUTREG"
+            self.cells.append(Cell(path + name, REGISTERED if registered else cell["type"], inputs, outputs))
 
 
 class Arrivals:

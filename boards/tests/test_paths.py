@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from boards.flow.netlist import Netlist
-from boards.report.paths import CARRY, CARRY_IN, LUT, NEAR, PER_TILE, ROUTE, STARTS, Late, Timing, Wires
+from boards.report.paths import CARRY, CARRY_IN, LUT, NEAR, PER_TILE, REGISTERED, ROUTE, STARTS, Late, Timing, Wires
 
 
 def cell(kind: str, inputs: dict[str, Any], outputs: dict[str, Any]) -> dict[str, Any]:
@@ -66,6 +66,15 @@ def test_wires_count_by_the_tiles_between(tmp_path: Path) -> None:
 def test_clocks_are_no_paths() -> None:
     """The clock is the only net that nothing drives here."""
     assert all(path.source for path in Timing(netlist(), "top").slowest(10))
+
+
+@pytest.mark.parametrize(("mode", "kind"), [("NOREG", "DP16KD"), ("OUTREG", REGISTERED)])
+def test_a_register_in_a_block_of_memory_is_a_start(mode: str, kind: str) -> None:
+    block = cell("DP16KD", {"CLKB": 1}, {"DOB0": 2}) | {"parameters": {"REGMODE_B": mode}}
+    cells = {"block": block, "last_TRELLIS_FF_Q": cell("TRELLIS_FF", {"CLK": 1, "DI": 2}, {"Q": 3})}
+    empty: dict[str, Any] = {"cells": {}, "ports": {}}
+    modules = {"top": {"cells": cells, "ports": {}}} | dict.fromkeys(("DP16KD", "TRELLIS_FF"), empty)
+    assert Timing(Netlist({"modules": modules}), "top").slowest(1)[0].ns == pytest.approx(STARTS[kind] + ROUTE)
 
 
 def test_one_path_for_each_pair_of_names() -> None:
