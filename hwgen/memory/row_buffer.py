@@ -1,6 +1,6 @@
 """Bookkeeping of the converted rows that wait in an array's feeders."""
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed, unsigned
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed, unsigned
 from amaranth.lib import data, stream
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -21,9 +21,11 @@ class RowBuffer(Part):
     the last row of a block comes `block_last`; if also `keep`, the block's rows, none of which may have been freed, are
     unclaimed again.
 
-    Latency 1 cycle from a row's last beat or `advance` to `ready`, 2 to `row`, `exponent` and `poisoned`; throughput 1
-    beat a cycle.
+    Latency READY cycles from a row's last beat to `ready`, 1 from `advance`; one more to `row`, `exponent` and
+    `poisoned`; throughput 1 beat a cycle.
     """
+
+    READY = 2
 
     def __init__(self, params: Params, rows: int, folds: int, row_bits: int) -> None:
         self._params = params
@@ -60,6 +62,9 @@ class RowBuffer(Part):
             accept.eq(self.input.valid & self.input.ready),
             finished.eq(accept & self.input.payload.last),
         ]
+        # All but its place is told of a row from registers: the beat's way is long already.
+        ended, place = Signal(), Signal.like(head)
+        m.d.sync += [ended.eq(finished), place.eq(head)]
         # Of what is claimed only `ready` is told at once.
         claim, last, again = Signal(), Signal(), Signal()
         back = self.block_last & self.keep
@@ -74,15 +79,15 @@ class RowBuffer(Part):
         at_start = Signal(init=1)
         several, change = Signal(), Signal.like(complete)
         m.d.comb += [
-            # A row that is finished comes in as a carry.
+            # A row that has ended comes in as a carry.
             change.eq(Mux(again, claimed, Mux(claim, -1, 0))),
             # More than one row is complete; `complete` does not know of the claim yet.
             several.eq(Mux(claim & ~again, complete > 2, (complete > 1) | (again & (claimed != 0)))),
         ]
-        m.d.sync += complete.eq((Cat(Const(1, 1), complete) + Cat(finished, change))[1:])
+        m.d.sync += complete.eq((Cat(Const(1, 1), complete) + Cat(ended, change))[1:])
         # In two halves, so that of all this only the claim, which is late in its cycle, is close to a register.
         found, left = Signal(), Signal()
-        m.d.sync += [found.eq(finished | several), left.eq(Mux(self.advance, back, self.ready))]
+        m.d.sync += [found.eq(ended | several), left.eq(Mux(self.advance, back, self.ready))]
         m.d.comb += self.ready.eq(found | left)
         with m.If(claim):
             m.d.sync += [
@@ -98,8 +103,10 @@ class RowBuffer(Part):
                     m.d.sync += [self.row.eq(start), following.eq(second), after.eq(second + 1)]
                 with m.Else():
                     m.d.sync += [start.eq(following), second.eq(after)]
-        places = ((start, second), (following, after), (self.row, following))
-        self._describe(m, head, finished, places, at_start, (claim, again))
+        # The row that has ended is the oldest unclaimed one, or the one behind it, as so many others are complete.
+        oldest, single = ~again & (complete == claim), (complete == 1) & (claimed == 0)
+        comes = ended, ended & oldest, ended & Mux(again, single, complete == Mux(claim, 2, 1))
+        self._describe(m, place, comes, (second, after, following), at_start, (claim, again))
         return m
 
     def _write(self, m: Module, head: Signal, accept: Signal, finished: Signal) -> None:
@@ -118,33 +125,30 @@ class RowBuffer(Part):
             self.write_data.eq(self.input.payload.elements),
         ]
 
-    def _describe(self, m: Module, head: Signal, finished: Signal, places, at_start: Signal, claims) -> None:
+    def _describe(self, m: Module, place: Signal, comes: tuple, behind: tuple, at_start: Signal, claims) -> None:
         """What goes with the oldest unclaimed row stands in a register; the memory gives what goes with the one behind
-        it, and is a cycle late to know of what was just written."""
+        it, and is a cycle late to know of what was just written.
+
+        comes: the row at `place` has ended, it is the oldest unclaimed one, it is the one behind that;  behind: where
+        that one lies if the block comes again, if a row is claimed, if neither
+        """
         layout = data.StructLayout({"exponent": self._params.input.exponent_bits, "poisoned": 1})
         m.submodules.facts = facts = Memory(shape=layout, depth=1 << self._row_bits, init=[], attrs=APART)
         write, read = facts.write_port(), facts.read_port()
         claim, again = claims
         now, first, late, come = Signal(layout), Signal(layout), Signal(layout), Signal(layout)
         was_late = Signal()
-
-        def choose(restart: Value, step: Value, stay: Value) -> Value:
-            return Mux(again, restart, Mux(claim, step, stay))
-
-        # The oldest unclaimed row and the one behind it; compared before they are chosen among.
-        oldest, behind = zip(*places, strict=True)
-        arrives = finished & choose(*(head == place for place in oldest))
+        ended, arrives, follows = comes
+        m.d.sync += [come[name].eq(self.input.payload[name]) for name in ("exponent", "poisoned")]
         m.d.comb += [
-            come.exponent.eq(self.input.payload.exponent),
-            come.poisoned.eq(self.input.payload.poisoned),
-            write.en.eq(finished),
-            write.addr.eq(head),
+            write.en.eq(ended),
+            write.addr.eq(place),
             write.data.eq(come),
-            read.addr.eq(choose(*behind)),
+            read.addr.eq(Mux(again, behind[0], Mux(claim, behind[1], behind[2]))),
             self.exponent.eq(now.exponent),
             self.poisoned.eq(now.poisoned),
         ]
-        m.d.sync += [late.eq(come), was_late.eq(finished & choose(*(head == place for place in behind)))]
+        m.d.sync += [late.eq(come), was_late.eq(follows)]
         with m.If(at_start):
             m.d.sync += first.eq(now)
         # The memory is slow: the choice comes behind a register.

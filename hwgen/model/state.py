@@ -231,7 +231,7 @@ def _core_holders(machine: Clockwork) -> Iterator[Holder]:
     fixed = ("active", "bank")
     yield Holder(machine.loader, fixed, ("loaded", "occupied"), ("released",), {"left": below(3)})
     for buffer in (machine.keys, machine.values):
-        yield Holder(buffer, ("used", "complete"), (), ("freed",), {"claimed": NOWHERE})
+        yield Holder(buffer, ("used", "complete", "ended"), (), ("freed",), {"claimed": NOWHERE})
     fixed = ("slot", "column", "beat", "credits", "lse_credits", "room")
     yield Holder(machine.drain, fixed, ("results",), ("steps", "records"), queues={"o": (), "lse": ()})
 

@@ -157,9 +157,10 @@ def test_a_kept_block_is_ready_again_at_once() -> None:
     sent = beats(random_rows(6, params, 2, 4), params)
     fill: list[dict[str, Any]] = [{"input.payload": beat, "input.valid": 1} for beat in sent]
     last = {"advance": 1, "block_last": 1}
-    blocks: list[dict[str, Any]] = [{"input.valid": 0, "advance": 1, "keep": 1}, last, {"block_last": 0}, last]
+    blocks: list[dict[str, Any]] = [{"advance": 1, "keep": 1}, last, {"block_last": 0}, last]
     # Two rows twice; then, with a third row, a last time.
     blocks += [{"block_last": 0, "keep": 0}, {}, last, {"advance": 0}]
+    fill += [{"input.valid": 0}] * (RowBuffer.READY - 1)
     seen = clocked(RowBuffer(params, rows, 1, bits), [*fill, *blocks, {}], ["row", "ready"])[len(fill) :]
     # Which row it is comes a cycle later.
     assert [row for row, _ in seen[1:]] == [0, 1, 0, 1, 0, 1, 2, 3]
@@ -176,8 +177,8 @@ def test_full_and_ready(params: Params, rows: int, folds: int, row_bits: int) ->
     inputs = [*cycles[: full + 1], {}, {"freed": 1}, {"freed": 0}, *cycles[full + 1 :]]
     seen = clocked(RowBuffer(params, rows, folds, row_bits), inputs, ["input.ready", "ready"], 2)
     assert [ready for ready, _ in seen] == [1] * full + [0] * 3 + [1] * row_beats + [0] * 2
-    # A row is ready in the cycle after its last beat.
-    assert [ready for _, ready in seen] == [0] * row_beats + [1] * (len(seen) - row_beats)
+    none = row_beats + RowBuffer.READY - 1
+    assert [ready for _, ready in seen] == [0] * none + [1] * (len(seen) - none)
 
 
 def test_a_row_is_not_ready_before_its_last_beat() -> None:
@@ -186,8 +187,8 @@ def test_a_row_is_not_ready_before_its_last_beat() -> None:
     gap = [{"input.valid": 0}] * 3
     cycles = [inputs for beat in sent for inputs in ({"input.payload": beat, "input.valid": 1}, *gap)]
     seen = clocked(RowBuffer(params, 4, 2, 2), cycles, ["ready", "write_rows", "write_address"])
-    last = 4 * (len(sent) - 1)
-    assert [ready for ready, _, _ in seen] == [0] * (last + 1) + [1] * 3
+    none = 4 * (len(sent) - 1) + RowBuffer.READY
+    assert [ready for ready, _, _ in seen] == [0] * none + [1] * (len(seen) - none)
     # Groups of rows first, then folds; nothing is written between beats.
     assert [(groups, address) for _, groups, address in seen[::4]] == [(1, 0), (2, 0), (1, 1), (2, 1)]
     assert not any(groups for t, (_, groups, _) in enumerate(seen) if t % 4)

@@ -11,17 +11,17 @@ from hwgen.model.parts.unpacking import Unpacker
 class RowBuffer:
     """`RowBuffer`: a ring of `capacity` rows.
 
-    Members: source; freed (times at which a row's place is given back); used, complete, claimed. The issuer says
-    advance, and with a block's last row block_last and keep.
+    Members: source; freed (times at which a row's place is given back); used, complete, claimed; ended (a row came to
+    its end in the cycle before). The issuer says advance, and with a block's last row block_last and keep.
     """
 
-    __slots__ = ("advance", "block_last", "capacity", "claimed", "complete", "freed", "keep", "source", "used")
+    __slots__ = ("advance", "block_last", "capacity", "claimed", "complete", "ended", "freed", "keep", "source", "used")
 
     def __init__(self, capacity: int, source: Unpacker) -> None:
         self.capacity, self.source = capacity, source
         self.freed: deque[int] = deque()
         self.used = self.complete = self.claimed = 0
-        self.advance = self.block_last = self.keep = False
+        self.advance = self.block_last = self.keep = self.ended = False
 
     def tick(self, now: int) -> None:
         source = self.source
@@ -34,9 +34,9 @@ class RowBuffer:
             self.used -= 1
         if self.advance:
             self._claim()
-        if finished:
-            self.used += 1
-            self.complete += 1
+        self.complete += self.ended
+        self.used += finished
+        self.ended = finished
 
     def _claim(self) -> None:
         self.advance = False

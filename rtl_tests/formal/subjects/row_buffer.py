@@ -30,6 +30,8 @@ class Rows:
         self.come, self.next, self.freed, self.start = (Signal(self.BITS, name=f"row_{name}") for name in names)
         self.fresh, self.long = Signal(init=1), Signal()
         self.finished = part.input.valid & part.input.ready & part.input.payload.last
+        # Those that are known to have come.
+        self.known = bench.past(self.come)
         self.again = part.advance & part.block_last & part.keep
         m.d.sync += [self.come.eq(self.come + self.finished), self.freed.eq(self.freed + part.freed)]
         with m.If(part.advance):
@@ -64,9 +66,9 @@ def pointers(bench: Bench, opened: Opened, part: RowBuffer, rows: Rows) -> None:
     """What the counters mean."""
     names = ("used", "complete", "claimed", "following", "after", "start", "second", "at_start", "head")
     used, complete, claimed, following, after, start, second, at_start, head = (opened.inner(n) for n in names)
-    held, unclaimed, was = rows.count(rows.come, rows.freed), rows.count(rows.come, rows.next), rows.was
-    bench.check((held <= CAPACITY) & (unclaimed <= held))
-    bench.check((used == held) & (complete == rows.count(rows.come, was.next)) & (part.ready == (unclaimed != 0)))
+    held, unclaimed, was = rows.count(rows.come, rows.freed), rows.count(rows.known, rows.next), rows.was
+    bench.check((held <= CAPACITY) & (unclaimed <= held) & (rows.count(rows.come, rows.next) <= held))
+    bench.check((used == held) & (complete == rows.count(rows.known, was.next)) & (part.ready == (unclaimed != 0)))
     bench.check((head == rows.come[:ROW_BITS]) & (part.row == was.next[:ROW_BITS]) & (start == was.start[:ROW_BITS]))
     for place, before in ((following, part.row), (after, following), (second, start)):
         bench.check(place == (before + 1)[:ROW_BITS])
@@ -76,7 +78,10 @@ def pointers(bench: Bench, opened: Opened, part: RowBuffer, rows: Rows) -> None:
     bench.check(
         was.long | ((claimed == of_block_was) & (of_block_was <= CAPACITY) & (was.fresh == (of_block_was == 0)))
     )
-    # What is on its way from the claim to the pointers.
+    # What is on its way from the last beat, and from the claim to the pointers.
+    ended, place = opened.inner("ended"), opened.inner("place")
+    bench.check((ended == bench.past(rows.finished)) & (~ended | (place == rows.known[:ROW_BITS])))
+    bench.check(rows.count(rows.come, rows.known) == ended)
     claim, again, last = (opened.inner(name) for name in ("claim", "again", "last"))
     bench.check((claim == bench.past(part.advance)) & (last == bench.past(part.block_last)))
     bench.check(again == bench.past(part.advance & part.block_last & part.keep))
@@ -100,9 +105,10 @@ def describes(bench: Bench, opened: Opened, part: RowBuffer, rows: Rows) -> None
     """While a row is the oldest unclaimed one its exponent and poison are shown, as often as it is."""
     m, mark = bench.m, bench.free(1, "mark")
     known, number, value = Signal(), Signal(rows.BITS), Signal(len(part.exponent) + 1)
-    with m.If(rows.finished & mark & ~known):
-        m.d.sync += [known.eq(1), number.eq(rows.come)]
-        m.d.sync += value.eq(Cat(part.input.payload.exponent, part.input.payload.poisoned))
+    comes = bench.past(Cat(part.input.payload.exponent, part.input.payload.poisoned))
+    bench.check(opened.inner("come").as_value() == comes)
+    with m.If(opened.inner("ended") & mark & ~known):
+        m.d.sync += [known.eq(1), number.eq(rows.known), value.eq(comes)]
     with m.Elif(part.freed & (rows.freed == number)):
         m.d.sync += known.eq(0)
     was, facts = rows.was, Cat(part.exponent, part.poisoned)
@@ -110,7 +116,7 @@ def describes(bench: Bench, opened: Opened, part: RowBuffer, rows: Rows) -> None
     bench.check(~shown | (facts == value))
     bench.check(~known | (was.next != number) | (facts == value))
     # Where the facts are: in the memory, in what it has read of the row behind, and with the block's first row.
-    bench.check(~known | (rows.count(number, rows.freed) < rows.count(rows.come, rows.freed)))
+    bench.check(~known | (rows.count(number, rows.freed) < rows.count(rows.known, rows.freed)))
     bench.check(~known | (opened.stored("facts", number[:ROW_BITS]) == value))
     found = Mux(opened.inner("was_late"), opened.inner("late").as_value(), opened.inner("read").data.as_value())
     bench.check(~known | (number != (was.next + 1)[: rows.BITS]) | (found == value))
