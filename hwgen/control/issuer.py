@@ -195,11 +195,13 @@ class VisitIssuer(Part):
         # The step is the first one, or the last one; the visit may start; there is none, and its block may end.
         self._first, self._may, self._go = Signal(init=1), Signal(), Signal()
         final, passes, starting, end = Signal(), Signal(), Signal(), Signal()
+        # Where no visit is of a single cycle its end follows from no row: the last step is known a cycle before.
+        several = p.group > 1
         ready = Cat(row for row, _ in self._rows()).all() | self._needless()
         m.d.comb += [
             starting.eq(self._may & ready),
             self._go.eq(starting | ~self._first),
-            end.eq(self._go & final),
+            end.eq(final if several else self._go & final),
             queue.pop.eq(end | passes),
             self.finishing.eq(starting & head.last),
             self.finishing_slot.eq(head.slot),
@@ -214,7 +216,7 @@ class VisitIssuer(Part):
         with m.If(self._go & ~final):
             m.d.sync += [step.eq(step + 1), self._first.eq(0), final.eq(step + 1 == geometry.last_step)]
         with m.Else():
-            m.d.sync += [step.eq(0), self._first.eq(1), final.eq(geometry.last_step == 0)]
+            m.d.sync += [step.eq(0), self._first.eq(1), final.eq(0 if several else geometry.last_step == 0)]
         recent = self._history(m, starting)
         # No visit is shorter than a lane's group of columns.
         now = self._free(head, recent[p.group : -1])
