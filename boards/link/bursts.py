@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from amaranth.hdl import Module, Signal, unsigned
+from amaranth.hdl import Module, Mux, Signal, unsigned
 from amaranth.lib import data, stream
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
@@ -39,6 +39,8 @@ class Bursts(Part):
     """Beats of bursts in the order in which those come. A burst never leaves its page of 4 KiB, as AXI has it.
 
     Latency 3 cycles; throughput 1 beat, also from burst to burst if each has at least 2 beats; 3 bursts in flight.
+
+    Members: input; output; coming (a beat is offered in the next cycle).
     """
 
     LATENCY = 3
@@ -50,6 +52,7 @@ class Bursts(Part):
             {
                 "input": In(stream.Signature(burst_layout(params))),
                 "output": Out(stream.Signature(beat_layout(self._bits))),
+                "coming": Out(1),
             }
         )
 
@@ -62,12 +65,15 @@ class Bursts(Part):
         index, inside, beats = Signal(self._bits), Signal(), Signal(8)
         # Beats behind the one that is offered.
         left, beat = Signal(8), self.output.payload
-        learn, begin, taken = Signal(), Signal(), Signal()
+        learn, begin, move, over = Signal(), Signal(), Signal(), Signal()
+        # Without a beat one may begin; a burst's last one makes room for the next burst's first one.
         m.d.comb += [
             self.input.ready.eq(free),
-            taken.eq(self.output.valid & self.output.ready),
-            begin.eq(known & (~self.output.valid | (taken & beat.last))),
+            move.eq(Mux(self.output.valid, self.output.ready, known)),
+            over.eq(~self.output.valid | beat.last),
+            begin.eq(known & move & over),
             learn.eq(~free & (~known | begin)),
+            self.coming.eq(known | (self.output.valid & ~(self.output.ready & beat.last))),
         ]
         with m.If(learn):
             m.d.sync += [index.eq(address[low:]), beats.eq(length), free.eq(1)]
@@ -75,10 +81,12 @@ class Bursts(Part):
         with m.If(self.input.valid & self.input.ready):
             m.d.sync += [free.eq(0), address.eq(self.input.payload.address), length.eq(self.input.payload.length)]
         m.d.sync += known.eq(learn | (known & ~begin))
-        with m.If(taken):
-            m.d.sync += [beat.index.eq(beat.index + 1), left.eq(left - 1), beat.last.eq(left == 1)]
-            m.d.sync += self.output.valid.eq(~beat.last)
-        with m.If(begin):
-            m.d.sync += [beat.index.eq(index), beat.inside.eq(inside), left.eq(beats), beat.last.eq(beats == 0)]
-            m.d.sync += self.output.valid.eq(1)
+        with m.If(move):
+            m.d.sync += [
+                self.output.valid.eq(self.coming),
+                beat.index.eq(Mux(over, index, beat.index + 1)),
+                beat.inside.eq(Mux(over, inside, beat.inside)),
+                left.eq(Mux(over, beats, left - 1)),
+                beat.last.eq(Mux(over, beats == 0, left == 1)),
+            ]
         return m
