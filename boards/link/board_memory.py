@@ -14,10 +14,13 @@ from boards.link.bursts import Bursts, in_memory, index_bits
 from hwgen.memory.axi import Response, burst_layout, read_layout, write_layout
 from hwgen.params import Params
 from hwgen.part import Part, place
-from hwgen.queue import LandingQueue, Slice
+from hwgen.queue import LandingQueue
 
 ANSWER_PLACES = 16
 """Words read and not yet taken: more than are on their way, so that one can begin in every cycle."""
+
+RESPONSE_PLACES = 8
+"""Bursts whose addresses have come and whose responses have not been taken: more than are on their way."""
 
 response_layout = data.StructLayout({"response": unsigned(2)})
 
@@ -40,8 +43,8 @@ class BoardMemory(Part):
     BANK_CYCLES = 2 + Bank.LATENCY
     """From the cycle in which a beat is taken to that in which its word is in a register behind the banks."""
     READ_LATENCY = Bursts.LATENCY + BANK_CYCLES + LandingQueue.LATENCY
-    WRITE_LATENCY = Slice.LATENCY + 1
-    BYTE_LATENCY = 2 + BANK_CYCLES + 1
+    WRITE_LATENCY = LandingQueue.LATENCY
+    BYTE_LATENCY = 3 + BANK_CYCLES + 2
 
     def __init__(self, params: Params, memory_bytes: int) -> None:
         self._params, self._bytes = params, memory_bytes
@@ -66,7 +69,9 @@ class BoardMemory(Part):
             place(m, f"bank{number}", bank)
         self._word = Signal(self._params.config.bus_bits, reset_less=True)
         self._index, self._steal, self._store = Signal(self._bits, reset_less=True), Signal(), Signal()
-        self._strobe, self._byte = Signal(self._params.bus_bytes), Signal(BYTE_BITS, reset_less=True)
+        self._steals, self._stores = Signal(), Signal()
+        self._strobe = Signal(self._params.bus_bytes, reset_less=True)
+        self._byte = Signal(BYTE_BITS, reset_less=True)
         self._bytes_of_bridge(m)
         self._reads(m)
         self._writes(m)
@@ -84,21 +89,33 @@ class BoardMemory(Part):
     def _bytes_of_bridge(self, m: Module) -> None:
         """A byte's word is read or written in a cycle taken from the accelerator."""
         low = ceil_log2(self._params.bus_bytes)
-        address, asked, write, inside = Signal(32, reset_less=True), Signal(), Signal(), Signal()
-        lanes = Array(self._word.word_select(lane, BYTE_BITS) for lane in range(self._params.bus_bytes))
-        way = Signal(self.BANK_CYCLES)
-        m.d.sync += [asked.eq(self.start), self._steal.eq(asked & ~write), self._store.eq(asked & write)]
+        address, asked, known = Signal(32, reset_less=True), Signal(), Signal()
+        write, inside = Signal(reset_less=True), Signal(reset_less=True)
+        strobe, way = Signal.like(self._strobe, reset_less=True), Signal(self.BANK_CYCLES + 1)
+        m.d.comb += [self._steals.eq(known & ~write), self._stores.eq(known & write)]
+        m.d.sync += [asked.eq(self.start), known.eq(asked)]
+        m.d.sync += [self._steal.eq(self._steals), self._store.eq(self._stores)]
         m.d.sync += way.eq(Cat(self._steal | self._store, way))
         with m.If(self.start):
             m.d.sync += [address.eq(self.address), write.eq(self.write), self._byte.eq(self.data)]
         m.d.sync += [
             self._index.eq(address[low:]),
             inside.eq(in_memory(address, self._bytes)),
-            self._strobe.eq(Mux(in_memory(address, self._bytes), 1 << address[:low], 0)),
+            strobe.eq(1 << address[:low]),
+            self._strobe.eq(Mux(inside, strobe, 0)),
             self.done.eq(way[-1]),
-            self.byte.eq(lanes[address[:low]]),
+            self.byte.eq(self._byte_of_word(m, address[:low])),
             self.error.eq(~inside),
         ]
+
+    def _byte_of_word(self, m: Module, number: Any) -> Any:
+        """A byte of the word that was read, a cycle later: of each four the one, and then that of the right four."""
+        fours = []
+        for first in range(0, self._params.bus_bytes, 4):
+            four = Signal(BYTE_BITS, reset_less=True)
+            m.d.sync += four.eq(self._word.word_select(first // 4, 4 * BYTE_BITS).word_select(number[:2], BYTE_BITS))
+            fours.append(four)
+        return Array(fours)[number[2:]]
 
     def _reads(self, m: Module) -> None:
         layout = read_layout(self._params)
@@ -140,40 +157,38 @@ class BoardMemory(Part):
         ]
 
     def _writes(self, m: Module) -> None:
-        bursts = Bursts(self._params, self._bytes)
+        bursts, responses = Bursts(self._params, self._bytes), LandingQueue(1, RESPONSE_PLACES)
         place(m, "write_bursts", bursts)
-        arrived = Slice(write_layout(self._params).size)
-        place(m, "write_words", arrived)
-        beat, b, word, there = bursts.output, self.b, Signal(write_layout(self._params)), arrived.output.valid
-        index, strobe, step = Signal(self._bits, reset_less=True), Signal(self._params.bus_bytes), Signal()
-        data, ready = Signal(self._params.config.bus_bits, reset_less=True), Signal()
+        place(m, "responses", responses)
+        beat, w, b, ready, step = bursts.output, self.w, self.b, Signal(), Signal()
+        index, strobe = Signal(self._bits, reset_less=True), Signal(self._params.bus_bytes, reset_less=True)
+        data = Signal(self._params.config.bus_bits, reset_less=True)
         later = Signal.like(index, reset_less=True), Signal.like(data, reset_less=True)
         m.d.comb += [
-            bursts.input.valid.eq(self.aw.valid),
+            # A burst sets out when there is a place for its response: nothing stops it then but the bridge's bytes.
+            bursts.input.valid.eq(self.aw.valid & responses.room),
             bursts.input.payload.eq(self.aw.payload),
-            self.aw.ready.eq(bursts.input.ready),
-            # A burst ends when the answer to the one before has been taken.
-            ready.eq(~self._store & ~(beat.payload.last & b.valid)),
-            arrived.input.valid.eq(self.w.valid),
-            arrived.input.payload.eq(self.w.payload),
-            self.w.ready.eq(arrived.input.ready),
-            word.eq(arrived.output.payload),
-            arrived.output.ready.eq(beat.valid & ready),
-            beat.ready.eq(there & ready),
-            step.eq(beat.valid & beat.ready),
+            self.aw.ready.eq(bursts.input.ready & responses.room),
+            responses.begin.eq(self.aw.valid & self.aw.ready),
+            w.ready.eq(ready),
+            step.eq(w.valid & ready),
+            beat.ready.eq(step),
+            responses.valid.eq(step & beat.payload.last),
+            responses.word.eq(beat.payload.inside),
+            b.valid.eq(responses.output.valid),
+            b.payload.response.eq(Mux(responses.output.payload, Response.OKAY, Response.DECERR)),
+            responses.output.ready.eq(b.ready),
         ]
-        with m.If(b.ready):
-            m.d.sync += b.valid.eq(0)
-        with m.If(step & beat.payload.last):
-            m.d.sync += b.valid.eq(1)
-            m.d.sync += b.payload.response.eq(Mux(beat.payload.inside, Response.OKAY, Response.DECERR))
+        # Where a word is taken there is a beat for it.
+        m.d.sync += ready.eq(bursts.coming & ~self._stores)
         inside = step & beat.payload.inside
-        m.d.sync += [index.eq(beat.payload.index), data.eq(word.data), strobe.eq(Mux(inside, word.strobe, 0))]
-        with m.If(self._store):
-            m.d.sync += [index.eq(self._index), strobe.eq(self._strobe)]
-            m.d.sync += data.eq(self._byte.replicate(self._params.bus_bytes))
+        m.d.sync += [
+            index.eq(Mux(self._store, self._index, beat.payload.index)),
+            data.eq(Mux(self._store, self._byte.replicate(self._params.bus_bytes), w.payload.data)),
+            strobe.eq(Mux(self._store, self._strobe, Mux(inside, w.payload.strobe, 0))),
+        ]
         m.d.sync += [later[0].eq(index), later[1].eq(data)]
         for choice, bank in zip(self._chosen(index), self._banks, strict=True):
-            strobes = Signal.like(strobe)
+            strobes = Signal.like(strobe, reset_less=True)
             m.d.sync += strobes.eq(Mux(choice, strobe, 0))
             m.d.comb += [bank.write_index.eq(later[0]), bank.data.eq(later[1]), bank.strobe.eq(strobes)]

@@ -9,7 +9,7 @@ from amaranth.hdl import Signal
 
 from boards.board import memory_base
 from boards.link.bank import bank_words
-from boards.link.board_memory import BoardMemory
+from boards.link.board_memory import RESPONSE_PLACES, BoardMemory
 from boards.link.bursts import Bursts, in_memory
 from hwgen.memory.axi import Response, read_layout
 from hwgen.tests.bench import STALLS, Testbench, receiver, run, sender, tiny
@@ -174,6 +174,24 @@ def test_throughput_and_latency(words: int) -> None:
     assert r[0] - ar[0] == BoardMemory.READ_LATENCY
     assert r == list(range(r[0], r[0] + number * words)) and w == list(range(w[0], w[0] + number * words))
     assert b == [cycle + BoardMemory.WRITE_LATENCY for cycle in w[words - 1 :: words]]
+
+
+def test_responses_that_nobody_takes() -> None:
+    """As many bursts set out as there are places for their responses, and one that is offered; none is lost."""
+    dut, number = memory(), 2 * RESPONSE_PLACES
+    answers: list[Any] = []
+    begun = [0]
+
+    async def late(ctx: Any) -> None:
+        for _ in range(100):
+            *_, taken = await ctx.tick().sample(dut.aw.valid & dut.aw.ready)
+            begun[0] += taken
+        assert begun[0] == RESPONSE_PLACES + 1 and ctx.get(dut.b.valid)
+        await receiver(dut.b, number, answers)(ctx)
+
+    bursts = [request(index, 1, 8) for index in range(number)]
+    run(dut, sender(dut.aw, bursts), sender(dut.w, [{"data": 0, "strobe": 255, "last": 1}] * number), late)
+    assert answers == [Response.OKAY] * number
 
 
 @pytest.mark.parametrize(
