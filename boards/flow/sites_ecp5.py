@@ -24,7 +24,7 @@ MULTIPLIER_OFFSETS, BLOCK_RAM_OFFSETS = (0, 1, 4, 5), (0, 2, 4, 6)
 
 CELL = re.compile(r"(value|score)_array\.row_(\d+)\.pe_")
 FEEDER = re.compile(r"(value|score)_array\.row_(\d+)\.feeder\.")
-MEMORY = re.compile(r"board\.memory\.bank")
+MEMORY = re.compile(r"board\.memory\.lane")
 
 
 class Stretch(NamedTuple):
@@ -35,35 +35,44 @@ class Stretch(NamedTuple):
     first: int
     last: int
 
-    @property
-    def numbers(self) -> range:
-        """Of the columns, in order."""
-        step = 1 if self.last >= self.first else -1
-        return range(self.first, self.last + step, step)
+
+class Strip(NamedTuple):
+    """Block RAMs of some rows, a column of groups after the other. first, last: columns, by number."""
+
+    rows: tuple[int, ...]
+    first: int
+    last: int
 
 
 class Sites(NamedTuple):
     """Of a device. columns: of the groups; way: through the groups in the order in which the arrays' rows take them;
-    memories: rows of block RAMs in the order in which the board's memory fills them; kept: places of block RAMs for
-    others, by what is in their names."""
+    memories: strips of block RAMs in the order in which the board's memory fills them, lane by lane, with what other
+    strips and others have left of them; kept: places of block RAMs for others, by what is in their names."""
 
     columns: tuple[int, ...]
     way: tuple[Stretch, ...]
-    memories: tuple[int, ...]
+    memories: tuple[Strip, ...]
     kept: Mapping[str, tuple[str, ...]]
 
     def groups(self) -> Iterator[tuple[int, int, int]]:
         """Column, row of multipliers and row of block RAMs, one group beside the last."""
         for stretch in self.way:
-            for number in stretch.numbers:
+            for number in numbers(stretch.first, stretch.last):
                 yield self.columns[number], stretch.multipliers, stretch.memories
 
     def memory_sites(self) -> Iterator[str]:
-        """Names of all places of block RAMs that are not kept, as `memories` has them."""
+        """Names of all places of block RAMs that are not kept, as `memories` has them; some more than once."""
         kept = {site for sites in self.kept.values() for site in sites}
-        for number, row in enumerate(self.memories):
-            for column in self.columns[:: -1 if number % 2 else 1]:
-                yield from (site for at in range(PER_GROUP) if (site := block_ram(column, row, at)) not in kept)
+        for strip in self.memories:
+            for number in numbers(strip.first, strip.last):
+                sites = (block_ram(self.columns[number], row, at) for row in strip.rows for at in range(PER_GROUP))
+                yield from (site for site in sites if site not in kept)
+
+
+def numbers(first: int, last: int) -> range:
+    """From the one to the other, both of them too."""
+    step = 1 if last >= first else -1
+    return range(first, last + step, step)
 
 
 def multiplier(column: int, row: int, at: int) -> str:
@@ -81,7 +90,9 @@ LFE5U_85F = Sites(
     columns=(4, 13, 22, 31, 40, 49, 58, 69, 78, 87, 96, 105, 114),
     # Both arrays meet the lanes in the middle, where the way begins.
     way=(Stretch(34, 22, 6, 0), Stretch(58, 46, 0, 12), Stretch(34, 22, 12, 7), Stretch(10, 22, 7, 12)),
-    memories=(82, 70, 46, 22),
+    # Each lane of the board's memory lies in a part of the device: the first between the arrays on the left, two in the
+    # rows where no array is, the last on the right.
+    memories=(Strip((46, 22), 6, 0), Strip((70,), 0, 2), Strip((82, 70), 0, 12), Strip((46, 22), 12, 7)),
     kept={
         "_buffer.facts.": (block_ram(49, 22, 2), block_ram(49, 22, 3)),
         "read_engine.": tuple(block_ram(column, 70, at) for column in (49, 58) for at in range(PER_GROUP)),
@@ -124,7 +135,7 @@ def places(netlist: Netlist, top: str, sites: Sites) -> dict[Names, str]:
         for path, site in zip(sorted(feeders.get(row, []), key=in_order), free, strict=False):
             found_places[path] = site
             taken.add(site)
-    rest = [site for site in sites.memory_sites() if site not in taken]
+    rest = [site for site in dict.fromkeys(sites.memory_sites()) if site not in taken]
     return found_places | dict(zip(sorted(memory, key=in_order), rest, strict=False))
 
 

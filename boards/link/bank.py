@@ -1,10 +1,13 @@
-"""Banks of block RAM: a power of two of bus words each."""
+"""Banks of block RAM: a power of two of bus words each, in lanes of two bytes of all words."""
 
+from functools import reduce
+from operator import or_
 from typing import Any
 
-from amaranth.hdl import Module, Signal, unsigned
+from amaranth.hdl import Cat, Module, Mux, Signal, unsigned
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
+from amaranth.utils import ceil_log2
 
 from hwgen.part import Part, place
 
@@ -12,6 +15,11 @@ BLOCK_BITS = 16384
 """Of a block RAM of ECP5 and of Gowin, which can be as deep as that, a bit wide."""
 
 BYTE_BITS = 8
+
+LANE_BYTES = 2
+"""Of a word in one lane: a bank of few words takes half as many blocks as with one byte, others as many."""
+
+LANE_BITS = LANE_BYTES * BYTE_BITS
 
 
 def bank_words(memory_bytes: int, bus_bytes: int) -> tuple[int, ...]:
@@ -26,18 +34,23 @@ def bank_words(memory_bytes: int, bus_bytes: int) -> tuple[int, ...]:
     return tuple(banks)
 
 
-def lane_bytes(depth: int) -> int:
-    """Bytes of a word in one lane: two if no block need be deeper than it is then, which takes half as many."""
-    return 1 if depth > BLOCK_BITS // (2 * BYTE_BITS) else 2
+def chosen(index: Any, depths: tuple[int, ...]) -> Any:
+    """One bit a bank: whether a word is in it."""
+    bits, start = [], 0
+    for depth in depths:
+        low = ceil_log2(depth)
+        bits.append(index[low:] == start >> low)
+        start += depth
+    return Cat(bits)
 
 
 def _register(value: Signal) -> Signal:
-    """A register for it, without a reset."""
+    """A register for it, without a reset: one would reach all over the device for nothing."""
     return Signal(len(value), reset_less=True)
 
 
-class Lane(Part):
-    """Memory of `depth` words of a byte or two, registers in front of it and behind it.
+class Bank(Part):
+    """A lane's bytes of `depth` words, registers in front of the blocks and behind them.
 
     Latency 3 cycles; what is written in the cycle of an address is not there yet or is anything.
 
@@ -49,22 +62,21 @@ class Lane(Part):
 
     LATENCY = 3
 
-    def __init__(self, width: int, depth: int) -> None:
-        self._width, self._depth = width, depth
+    def __init__(self, depth: int) -> None:
+        self._depth = depth
         super().__init__(
-            {"address": In(range(depth)), "read": Out(width)}
-            | {"write_address": In(range(depth)), "data": In(width), "strobe": In(width // BYTE_BITS)}
+            {"address": In(range(depth)), "read": Out(LANE_BITS)}
+            | {"write_address": In(range(depth)), "data": In(LANE_BITS), "strobe": In(LANE_BYTES)}
         )
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        memory = Memory(shape=unsigned(self._width), depth=self._depth, init=[], attrs={"no_rw_check": 1})
+        memory = Memory(shape=unsigned(LANE_BITS), depth=self._depth, init=[], attrs={"no_rw_check": 1})
         m.submodules.memory = memory
         write, read = memory.write_port(granularity=BYTE_BITS), memory.read_port()
-        behind = Signal(self._width, reset_less=True)
-        # A reset of what only goes with a strobe would reach all over the device for nothing.
+        behind = _register(self.read)
         address, write_address = _register(self.address), _register(self.write_address)
-        data, strobe = _register(self.data), Signal.like(self.strobe)
+        data, strobe = _register(self.data), _register(self.strobe)
         m.d.sync += [address.eq(self.address), write_address.eq(self.write_address), behind.eq(read.data)]
         m.d.sync += [data.eq(self.data), strobe.eq(self.strobe)]
         m.d.comb += [write.addr.eq(write_address), write.data.eq(data), write.en.eq(strobe)]
@@ -72,40 +84,50 @@ class Lane(Part):
         return m
 
 
-class Bank(Part):
-    """Bus words in lanes, with registers before and behind those of the lanes: the blocks lie far apart on the device,
-    and nothing of their own cycle is left for the way.
+class Lane(Part):
+    """Two bytes of all words, in banks of `depths` words, with registers before and behind those of the banks: lanes
+    lie far from each other, and nothing of a block's cycle is left for the way. Between a lane and the rest go its
+    bytes and the index, whatever the number of banks.
 
     Latency 5 cycles from an index to its word. A word that is written is read by an index of any later cycle.
+
+    Members
+    -------
+    index, read:                read
+    write_index, data, strobe:  written, byte by byte
     """
 
-    LATENCY = 1 + Lane.LATENCY + 1
+    LATENCY = 1 + Bank.LATENCY + 1
 
-    def __init__(self, width: int, depth: int) -> None:
-        self._width, self._depth = width, depth
+    def __init__(self, depths: tuple[int, ...]) -> None:
+        self._depths = depths
+        words = sum(depths)
         super().__init__(
-            {"index": In(range(depth)), "read": Out(width), "write_index": In(range(depth))}
-            | {"data": In(width), "strobe": In(width // BYTE_BITS)}
+            {"index": In(range(words)), "read": Out(LANE_BITS)}
+            | {"write_index": In(range(words)), "data": In(LANE_BITS), "strobe": In(LANE_BYTES)}
         )
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        width = BYTE_BITS * lane_bytes(self._depth)
         index, write_index = _register(self.index), _register(self.write_index)
-        data, strobe = _register(self.data), Signal.like(self.strobe)
-        behind = Signal(self._width, reset_less=True)
-        m.d.comb += self.read.eq(behind)
+        data, strobe, behind = _register(self.data), _register(self.strobe), _register(self.read)
         pairs = (index, self.index), (write_index, self.write_index), (data, self.data), (strobe, self.strobe)
         m.d.sync += [register.eq(value) for register, value in pairs]
-        for number in range(self._width // width):
-            lane = Lane(width, self._depth)
-            place(m, f"lane{number}", lane)
-            bits = slice(number * width, (number + 1) * width)
+        choice, write_choice = chosen(index, self._depths), chosen(write_index, self._depths)
+        for _ in range(Bank.LATENCY):
+            choice, before = Signal(len(self._depths), reset_less=True), choice
+            m.d.sync += choice.eq(before)
+        words = []
+        for number, depth in enumerate(self._depths):
+            bank = Bank(depth)
+            place(m, f"bank{number}", bank)
             m.d.comb += [
-                lane.address.eq(index),
-                lane.write_address.eq(write_index),
-                lane.data.eq(data[bits]),
-                lane.strobe.eq(strobe.word_select(number, width // BYTE_BITS)),
+                bank.address.eq(index),
+                bank.write_address.eq(write_index),
+                bank.data.eq(data),
+                bank.strobe.eq(Mux(write_choice[number], strobe, 0)),
             ]
-            m.d.sync += behind[bits].eq(lane.read)
+            words.append(Mux(choice[number], bank.read, 0))
+        m.d.sync += behind.eq(reduce(or_, words))
+        m.d.comb += self.read.eq(behind)
         return m

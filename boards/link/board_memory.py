@@ -1,7 +1,5 @@
 """The board's memory: block RAM between the accelerator's bus and the serial bridge."""
 
-from functools import reduce
-from operator import or_
 from typing import Any
 
 from amaranth.hdl import Array, Cat, Module, Mux, Signal, unsigned
@@ -9,7 +7,7 @@ from amaranth.lib import data, stream
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
-from boards.link.bank import BYTE_BITS, Bank, bank_words
+from boards.link.bank import BYTE_BITS, LANE_BITS, LANE_BYTES, Lane, bank_words
 from boards.link.bursts import Bursts, in_memory, index_bits
 from hwgen.memory.axi import Response, burst_layout, read_layout, write_layout
 from hwgen.params import Params
@@ -40,7 +38,7 @@ class BoardMemory(Part):
     done, byte, error: its end, BYTE_LATENCY cycles later; there is no such byte
     """
 
-    BANK_CYCLES = 2 + Bank.LATENCY
+    BANK_CYCLES = 2 + Lane.LATENCY
     """From the cycle in which a beat is taken to that in which its word is in a register behind the banks."""
     READ_LATENCY = Bursts.LATENCY + BANK_CYCLES + LandingQueue.LATENCY
     WRITE_LATENCY = LandingQueue.LATENCY
@@ -64,9 +62,9 @@ class BoardMemory(Part):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         depths = bank_words(self._bytes, self._params.bus_bytes)
-        self._banks = [Bank(self._params.config.bus_bits, depth) for depth in depths]
-        for number, bank in enumerate(self._banks):
-            place(m, f"bank{number}", bank)
+        self._lanes = [Lane(depths) for _ in range(self._params.bus_bytes // LANE_BYTES)]
+        for number, lane in enumerate(self._lanes):
+            place(m, f"lane{number}", lane)
         self._word = Signal(self._params.config.bus_bits, reset_less=True)
         self._index, self._steal, self._store = Signal(self._bits, reset_less=True), Signal(), Signal()
         self._steals, self._stores = Signal(), Signal()
@@ -76,15 +74,6 @@ class BoardMemory(Part):
         self._reads(m)
         self._writes(m)
         return m
-
-    def _chosen(self, index: Any) -> Any:
-        """One bit a bank: whether a word is in it."""
-        bits, start = [], 0
-        for bank in self._banks:
-            low = len(bank.index)
-            bits.append(index[low:] == start >> low)
-            start += 1 << low
-        return Cat(bits)
 
     def _bytes_of_bridge(self, m: Module) -> None:
         """A byte's word is read or written in a cycle taken from the accelerator."""
@@ -133,18 +122,13 @@ class BoardMemory(Part):
             answers.begin.eq(step),
         ]
         m.d.sync += index.eq(Mux(self._steal, self._index, beat.payload.index))
-        # What is known of a word goes beside it: one register for the index, one for the choice, the banks' own.
-        facts, chosen = Cat(step, beat.payload.inside, beat.payload.last), self._chosen(index)
+        # What is known of a word goes beside it.
+        facts = Cat(step, beat.payload.inside, beat.payload.last)
         for _ in range(self.BANK_CYCLES):
             facts, before = Signal.like(facts), facts
             m.d.sync += facts.eq(before)
-        for _ in range(Bank.LATENCY):
-            chosen, before = Signal(len(self._banks), reset_less=True), chosen
-            m.d.sync += chosen.eq(before)
-        for bank in self._banks:
-            m.d.comb += bank.index.eq(index)
-        words = [Mux(choice, bank.read, 0) for choice, bank in zip(chosen, self._banks, strict=True)]
-        m.d.sync += self._word.eq(reduce(or_, words))
+        m.d.comb += [lane.index.eq(index) for lane in self._lanes]
+        m.d.sync += self._word.eq(Cat(lane.read for lane in self._lanes))
         m.d.comb += [
             answers.valid.eq(facts[0]),
             word.data.eq(self._word),
@@ -163,7 +147,6 @@ class BoardMemory(Part):
         beat, w, b, ready, step = bursts.output, self.w, self.b, Signal(), Signal()
         index, strobe = Signal(self._bits, reset_less=True), Signal(self._params.bus_bytes, reset_less=True)
         data = Signal(self._params.config.bus_bits, reset_less=True)
-        later = Signal.like(index, reset_less=True), Signal.like(data, reset_less=True)
         m.d.comb += [
             # A burst sets out when there is a place for its response: nothing stops it then but the bridge's bytes.
             bursts.input.valid.eq(self.aw.valid & responses.room),
@@ -187,8 +170,9 @@ class BoardMemory(Part):
             data.eq(Mux(self._store, self._byte.replicate(self._params.bus_bytes), w.payload.data)),
             strobe.eq(Mux(self._store, self._strobe, Mux(inside, w.payload.strobe, 0))),
         ]
-        m.d.sync += [later[0].eq(index), later[1].eq(data)]
-        for choice, bank in zip(self._chosen(index), self._banks, strict=True):
-            strobes = Signal.like(strobe, reset_less=True)
-            m.d.sync += strobes.eq(Mux(choice, strobe, 0))
-            m.d.comb += [bank.write_index.eq(later[0]), bank.data.eq(later[1]), bank.strobe.eq(strobes)]
+        for number, lane in enumerate(self._lanes):
+            m.d.comb += [
+                lane.write_index.eq(index),
+                lane.data.eq(data.word_select(number, LANE_BITS)),
+                lane.strobe.eq(strobe.word_select(number, LANE_BYTES)),
+            ]

@@ -13,7 +13,7 @@ from types import TracebackType
 
 import numpy as np
 
-from boards.link.bank import bank_words, lane_bytes
+from boards.link.bank import LANE_BYTES, bank_words
 from boards.link.top import BoardTop
 from hwgen.emit import to_verilog
 from hwgen.errors import InputError, SimulationError
@@ -32,7 +32,7 @@ LOADED = """  reg [4095:0] folder;
   initial
     if ($value$plusargs("load=%s", folder)) $readmemh($sformatf("%0s/%m.hex", folder), memory);
 """
-"""In place of that, in the memory's lanes."""
+"""In place of that, in the banks of the memory's lanes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +54,7 @@ def board_verilog(params: Params, memory_bytes: int, clocks_per_bit: int) -> str
     text = to_verilog(BoardTop(params, memory_bytes=memory_bytes, clocks_per_bit=clocks_per_bit), TOP)
     modules = re.split(r"(?m)^(?=module )", text)
     return "".join(
-        LOADED.join(ZEROS.split(part)) if part.startswith("module lane") else ZEROS.sub("", part) for part in modules
+        LOADED.join(ZEROS.split(part)) if part.startswith("module bank") else ZEROS.sub("", part) for part in modules
     )
 
 
@@ -82,16 +82,15 @@ def own_key() -> str:
 
 
 def write_lanes(folder: Path, content: bytes, params: Params, memory_bytes: int) -> None:
-    """What the boards' memory holds at first, a file a lane."""
+    """What the boards' memory holds at first, a file for a bank of a lane."""
     size = params.bus_bytes
     words = np.frombuffer(content + bytes(memory_bytes - len(content)), dtype=np.uint8).reshape(-1, size)
     start = 0
     for bank, depth in enumerate(bank_words(memory_bytes, size)):
-        width = lane_bytes(depth)
-        for lane in range(size // width):
-            part = words[start : start + depth, lane * width : (lane + 1) * width][:, ::-1]
+        for lane in range(size // LANE_BYTES):
+            part = words[start : start + depth, lane * LANE_BYTES : (lane + 1) * LANE_BYTES][:, ::-1]
             lines = "\n".join(row.tobytes().hex() for row in np.ascontiguousarray(part))
-            (folder / f"TOP.{TOP}.memory.bank{bank}.lane{lane}.hex").write_text(lines + "\n")
+            (folder / f"TOP.{TOP}.memory.lane{lane}.bank{bank}.hex").write_text(lines + "\n")
         start += depth
 
 

@@ -44,14 +44,16 @@ def design(modules: dict[str, dict[str, str]]) -> Netlist:
     return Netlist({"modules": own | library})
 
 
-def machine(rows: int, columns: int, banks: int = 8) -> Netlist:
+def machine(rows: int, columns: int, lanes: int = 1) -> Netlist:
     """What `boards.flow.shell.Shell` is, as far as places go: each kind of row written once."""
     modules = {
         TOP: {"board": "board_top"},
         "board_top": {"accelerator": "accelerator", "memory": "board_memory", "bridge": "bridge"},
         "bridge": {"commands.memory.0.0": BLOCK_RAM, "answers.memory.0.0": BLOCK_RAM},
-        "board_memory": {f"bank{i}": "bank" for i in range(banks)},
-        "bank": {"memory.0.0": BLOCK_RAM},
+        "board_memory": {f"lane{i}": "lane" for i in range(lanes)},
+        "lane": {"bank0": "bank", "bank1": "bank", "bank2": "small_bank"},
+        "bank": {f"memory.0.{i}": BLOCK_RAM for i in range(16)},
+        "small_bank": {"memory.0.0": BLOCK_RAM},
         "accelerator": {"core": "core", "read_engine": "read_engine"},
         "read_engine": {f"client_{i}.queue.memory.0.{j}": BLOCK_RAM for i in range(3) for j in range(2)},
         "core": {name: name for name in ("score_array", "value_array", "reciprocal", "key_buffer", "value_buffer")},
@@ -76,7 +78,7 @@ def row_of(names: Names) -> tuple[str, ...]:
 
 
 def test_every_row_has_a_group_of_its_own() -> None:
-    found = places(machine(rows=16, columns=4, banks=132), TOP, LFE5U_85F)
+    found = places(machine(rows=16, columns=4, lanes=4), TOP, LFE5U_85F)
     assert len(found) == 2 * 16 * (4 + 2) + 132 + 10
     assert len(set(found.values())) == len(found)
     rows: dict[Any, list[str]] = {}
@@ -106,10 +108,26 @@ def test_neighbours_follow_each_other() -> None:
 
 
 def test_places_are_kept_for_others() -> None:
-    found = places(machine(rows=16, columns=4, banks=132), TOP, LFE5U_85F)
+    found = places(machine(rows=16, columns=4, lanes=4), TOP, LFE5U_85F)
     for text, sites in LFE5U_85F.kept.items():
         named = {names: site for names, site in found.items() if text in ".".join(names)}
         assert named and set(named.values()) <= set(sites)
+
+
+def test_a_bank_lies_in_one_part_of_the_device() -> None:
+    """A register in the midst of a bank's blocks, or of a lane's, is no further from any of them than so many tiles, of
+    0.1 ns each."""
+    found = places(machine(rows=16, columns=4, lanes=4), TOP, LFE5U_85F)
+    for depth, most in ((4, 42), (3, 54)):
+        parts: dict[Names, list[tuple[int, int]]] = {}
+        for names, site in found.items():
+            if names[1] == "memory":
+                x, y = (int(n) for n in re.match(r"X(\d+)/Y(\d+)/", site).groups())  # type: ignore[union-attr]
+                parts.setdefault(names[:depth], []).append((x, y))
+        assert len(parts) == (12 if depth == 4 else 4)
+        for tiles in parts.values():
+            around = [max(abs(x - a) + abs(y - b) for x, y in tiles) for a in range(4, 122) for b in range(22, 83)]
+            assert min(around) <= most
 
 
 @pytest.mark.parametrize(("rows", "columns"), [(20, 4), (4, 5)])
@@ -145,7 +163,7 @@ def test_place_and_route_knows_every_place(tmp_path: Path) -> None:
     """All multipliers and block RAMs of the device, each at the place that one of the names says."""
     names = [
         (BLOCK_RAM, block_ram(x, y, at))
-        for y in LFE5U_85F.memories
+        for y in sorted({row for strip in LFE5U_85F.memories for row in strip.rows})
         for x in LFE5U_85F.columns
         for at in range(PER_GROUP)
     ]
