@@ -14,7 +14,7 @@ ALIVE_BITS = 26
 
 
 class Stretch(Part):
-    """`output` is high from the cycle behind `input` on until 2^bits - 1 cycles behind its last one."""
+    """`output` is high from 2 cycles behind `input` on until 2^bits behind its last one."""
 
     def __init__(self, bits: int = STRETCH_BITS) -> None:
         self._bits = bits
@@ -22,8 +22,10 @@ class Stretch(Part):
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        left = Signal(self._bits)
-        with m.If(self.input):
+        left, told = Signal(self._bits), Signal()
+        # What is told comes from far, and goes to all bits.
+        m.d.sync += told.eq(self.input)
+        with m.If(told):
             m.d.sync += [left.eq(-1), self.output.eq(1)]
         with m.Elif(self.output):
             m.d.sync += [left.eq(left - 1), self.output.eq(left != 1)]
