@@ -20,8 +20,9 @@ class WriteClient(Part):
     Latency 2 cycles from a burst's last word to its offer; throughput 1 word a cycle and a burst in 2 cycles.
 
     Members: request; words (exactly those that the requests touch); burst; queued (the words of taken bursts, in
-    order, always there); flush (forget all requests and all words of bursts not taken; new ones are swallowed);
-    drop (with flush: the words of taken bursts have left); empty (no request and no word is held).
+    order, always there); flush (from the next cycle on: forget all requests and all words of bursts not taken; new ones
+    are swallowed); drop (with flush: the words of taken bursts have left, forget the others from the next cycle on);
+    empty (no request and no word is held).
     """
 
     def __init__(self, params: Params) -> None:
@@ -51,18 +52,21 @@ class WriteClient(Part):
         found, fits, passed = splitter.output, Signal(), Signal()
         # Words in the queue that belong to no burst that was offered.
         spare, written = Signal(range(depth + 2)), Signal()
+        # Registers of the client's own: what starts in the engine is far from some client.
+        flushed, dropped = Signal(), Signal()
+        m.d.sync += [flushed.eq(self.flush), dropped.eq(self.drop)]
         m.d.comb += [
             queue.w_data.eq(words.payload),
-            queue.w_en.eq(words.valid & ~self.flush),
+            queue.w_en.eq(words.valid & ~flushed),
             words.ready.eq(queue.w_rdy),
             written.eq(queue.w_en & queue.w_rdy),
             self.queued.payload.eq(queue.r_data),
             self.queued.valid.eq(queue.r_rdy),
-            queue.r_en.eq(self.queued.ready | self.drop),
+            queue.r_en.eq(self.queued.ready | dropped),
             # A burst that is offered for the first time leaves the splitter, whether it is taken or not.
             found.ready.eq(passed),
             fits.eq(found.valid & (spare > found.payload.length) & ~passed),
-            splitter.clear.eq(self.flush),
+            splitter.clear.eq(flushed),
             self.empty.eq(splitter.empty & queue.empty),
         ]
         m.d.sync += [spare.eq(spare + written - Mux(passed, burst.payload.length + 1, 0)), passed.eq(0)]
@@ -72,6 +76,6 @@ class WriteClient(Part):
                 burst.payload.address.eq(found.payload.address),
                 burst.payload.length.eq(found.payload.length),
             ]
-        with m.If(self.flush):
+        with m.If(flushed):
             m.d.sync += [spare.eq(0), burst.valid.eq(0), passed.eq(0)]
         return m

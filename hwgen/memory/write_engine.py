@@ -63,29 +63,34 @@ class WriteEngine(Part):
         self._addresses = Queue(width=p.config.address_bits, depth=depth)
         place(m, "orders", self._orders)
         place(m, "addresses", self._addresses)
-        # A flush begins a cycle late and lasts until nothing is left.
-        drop = Signal()
-        # Bursts in flight, and whether there may be one more.
-        self._in_flight, self._room = Signal(range(p.config.outstanding + 1)), Signal(init=1)
+        # A flush begins a cycle late and lasts until nothing is left, as it was a cycle ago: what comes is swallowed.
+        drop, dropping, rested = Signal(), Signal(), Signal()
+        # Bursts in flight, whether there may be one more, and whether there may and nothing is dropped.
+        self._in_flight = Signal(range(p.config.outstanding + 1))
+        self._room, self._open = Signal(init=1), Signal(init=1)
         empty = Cat(client.empty for client in self._clients).all()
         m.d.comb += [
             self.idle.eq((self._in_flight == 0) & empty & ~self.fault.valid),
             self.waiting.eq((self.aw.valid & ~self.aw.ready) | (self.w.valid & ~self.w.ready)),
         ]
-        m.d.sync += drop.eq(self.flush | (drop & ~self.idle))
+        m.d.comb += dropping.eq(self.flush | (drop & ~rested))
+        m.d.sync += [drop.eq(dropping), rested.eq(drop & self.idle)]
         for i, client in enumerate(self._clients):
             place(m, f"client_{i}", client)
             connect(m, flipped(self.requests[i]), client.request)
             connect(m, flipped(self.words[i]), client.words)
-            m.d.comb += client.flush.eq(drop)
-        issue = self._issue(m, drop)
+            m.d.comb += client.flush.eq(dropping)
+        issue = self._issue(m)
         self._send(m, drop)
+        room = Signal()
+        m.d.comb += room.eq(self._room)
         with m.If(issue != self._answer(m)):
             m.d.sync += self._in_flight.eq(Mux(issue, self._in_flight + 1, self._in_flight - 1))
-            m.d.sync += self._room.eq(~issue | (self._in_flight != p.config.outstanding - 1))
+            m.d.comb += room.eq(~issue | (self._in_flight != p.config.outstanding - 1))
+        m.d.sync += [self._room.eq(room), self._open.eq(room & ~dropping)]
         return m
 
-    def _issue(self, m: Module, drop: Signal) -> Signal:
+    def _issue(self, m: Module) -> Signal:
         """Offer the address of the next client's burst; note what has to follow it."""
         aw, arbiter = self.aw, RoundRobin(self._count)
         place(m, "arbiter", arbiter)
@@ -95,7 +100,7 @@ class WriteEngine(Part):
         m.d.comb += [
             arbiter.request.eq(Cat(offer.valid for offer in bursts)),
             arbiter.advance.eq(issue),
-            free.eq(self._room & ~drop & (~aw.valid | aw.ready)),
+            free.eq(self._open & (~aw.valid | aw.ready)),
             issue.eq(free & arbiter.request.any()),
             burst.as_value().eq(select(arbiter.grant, [offer.payload for offer in bursts])),
             order.owner.eq(arbiter.grant),
@@ -118,6 +123,8 @@ class WriteEngine(Part):
         w, order, orders = self.w, Signal(self._order), self._orders
         sending, move, last, following = Signal(), Signal(), Signal(), Signal(self._order)
         source, word = Signal(self._count), Signal(word_layout(self._params))
+        # Whose words are on their way, if any are.
+        sender = Signal(self._count)
         sent = Cat(word.data, word.strobe, last, order.owner)
         channel = Slice(len(sent))
         place(m, "word_slice", channel)
@@ -137,9 +144,10 @@ class WriteEngine(Part):
             m.d.sync += [order.length.eq(order.length - 1), last.eq(order.length == 1)]
         with m.If(orders.r_en):
             m.d.sync += [sending.eq(orders.r_rdy), order.eq(following), last.eq(following.length == 0)]
-        for owned, client in zip(order.owner, self._clients, strict=True):
+            m.d.sync += sender.eq(Mux(orders.r_rdy, following.owner, 0))
+        for owned, client in zip(sender, self._clients, strict=True):
             m.d.comb += [
-                client.queued.ready.eq(move & owned),
+                client.queued.ready.eq(owned & channel.input.ready),
                 client.drop.eq(drop & ~sending & orders.empty),
             ]
 

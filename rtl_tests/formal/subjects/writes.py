@@ -41,6 +41,12 @@ def engine(flushes: bool) -> tuple[Bench, WriteEngine, Opened]:
     bench.check(flight == ended + ending + sending + queue_level(opened, "orders"))
     bench.check(~waiting | valid)
     bench.check(~sending | (opened.inner("last") == (opened.inner("order").length == 0)))
+    drop = opened.inner("drop")
+    bench.check(opened.inner("sender") == Mux(sending, opened.inner("order").owner, 0))
+    bench.check(opened.inner("_open") == (room & ~drop))
+    bench.check(~opened.inner("rested") | part.idle)
+    for i in range(CLIENTS):
+        bench.check(opened.inner(f"client_{i}.flushed") == drop)
     bench.check(part.b.ready)
     return bench, part, opened
 
@@ -128,6 +134,8 @@ def client_holds(bench: Bench, opened: Opened, path: str, owed: Any, rest: Any) 
     level = queue_level(opened, f"{path}queue")
     bench.check(Mux(rest, level >= kept, level == kept))
     bench.check(~rest | ((spare == 0) & ~passed))
+    # What is thrown away belongs to nobody.
+    bench.check(~opened.inner(f"{path}dropped") | (kept == 0))
     offer = splitter.output
     bench.check(~passed | (burst.valid & offer.valid & (spare > burst.payload.length)))
     same = (offer.payload.address == burst.payload.address) & (offer.payload.length == burst.payload.length)
