@@ -47,13 +47,15 @@ class DescriptorStore(Part):
         lanes = self._params.config.bus_bits // 32
         last = WORDS // lanes - 1
         place, collecting, taken = Signal(ceil_log2(last + 1)), Signal(), Signal()
+        # One-hot: the word that comes next. Each bit enables registers of its own.
+        turn = Signal(last + 1)
         m.d.comb += [self.words.ready.eq(collecting), taken.eq(collecting & self.words.valid)]
-        m.d.sync += self.full.eq(taken & (place == last) & ~self.start)
+        m.d.sync += self.full.eq(self.words.valid & turn[last] & ~self.start)
         with m.If(self.start):
-            m.d.sync += [place.eq(0), collecting.eq(1)]
+            m.d.sync += [place.eq(0), turn.eq(1), collecting.eq(1)]
         with m.Elif(taken):
-            m.d.sync += place.eq(place + 1)
-            with m.If(place == last):
+            m.d.sync += [place.eq(place + 1), turn.eq(turn << 1)]
+            with m.If(turn[last]):
                 m.d.sync += collecting.eq(0)
         self._keep_fields(m, taken, place)
         kept = self._kept()
@@ -61,7 +63,7 @@ class DescriptorStore(Part):
         numbers = (field_number(name, i) for name in TENSORS for i in range(ADDRESS + 1))
         of_tensors = {2 * number + half for number in numbers for half in range(2)}
         for i in range(last + 1):
-            with m.If(taken & (place == i)):
+            with m.If(self.words.valid & turn[i]):
                 for lane in range(lanes):
                     index = i * lanes + lane
                     word = self.words.payload.word_select(lane, 32)

@@ -32,8 +32,8 @@ class ReadEngine(Part):
     prefer:  clients that are served before all others: while one of them asks for something, nobody else is chosen; it
              takes 3 cycles to see so
     ar, r:   the bus
-    flush:   issues nothing more (an AR that is offered stays), forgets requests and words, those that come in the
-             meantime and those that are in flight; goes on by itself until the latter have come
+    flush:   issues nothing more (an AR that is offered stays), forgets requests and from the next cycle on words, those
+             that come in the meantime and those that are in flight; goes on by itself until the latter have come
     idle:    a cycle ago nothing was asked for, in flight or waiting to be taken
     fault:   READ_RESPONSE or READ_LAST, a cycle behind the beat; not while words are being forgotten. A burst ends with
              RLAST; words that come too many are dropped
@@ -86,7 +86,7 @@ class ReadEngine(Part):
             m.d.comb += [
                 client.clear.eq(drop),
                 # Cleared a cycle later, and as long as words are dropped.
-                self.words[i].valid.eq(client.words.valid & ~self.flush),
+                self.words[i].valid.eq(client.words.valid),
                 self.words[i].payload.eq(client.words.payload),
                 client.words.ready.eq(self.words[i].ready),
             ]

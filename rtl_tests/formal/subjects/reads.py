@@ -1,6 +1,5 @@
 """The read engine and its parts: places are reserved, bursts are legal, words go to those who asked."""
 
-from types import SimpleNamespace
 from typing import Any
 
 from amaranth.hdl import Cat, Mux, Signal, Value
@@ -155,9 +154,8 @@ def engine() -> Bench:
     legal(bench, part.ar)
     drop, rest = opened.inner("drop"), opened.inner("rest")
     for words in part.words:
-        # A flush takes words back in the cycle in which it comes.
-        kept = SimpleNamespace(valid=words.valid | part.flush, ready=words.ready, payload=words.payload)
-        obeys(bench, kept, unless=part.flush)
+        # A flush takes words back.
+        obeys(bench, words, unless=drop)
     # Bursts whose address was taken and that have not ended.
     asked, last = Signal(range(most + 1)), part.r.valid & part.r.payload.last
     bench.m.d.sync += asked.eq(asked + (part.ar.valid & part.ar.ready) - last)
