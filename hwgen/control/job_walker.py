@@ -82,7 +82,9 @@ class JobWalker(Part):
         d = self.descriptor
         self._lengths, self._turns = KeyLengths(self._params), turns(self._params)
         place(m, "key_lengths", self._lengths)
+        # Batches and heads that are left, with those at hand, and whether they are the last ones.
         self._batches, self._heads, self._keys = Signal(COUNT_BITS), Signal(COUNT_BITS), Signal(LENGTH_BITS)
+        self._last_batch, self._last_head = Signal(), Signal()
         # What a batch entry's length in memory says: any 32 bits.
         self._length = Signal(KEY_LENGTH_BYTES * 8)
         # A pass: what is added, whether a stride is still asked for, and for which tensor; in how many rounds yet.
@@ -92,9 +94,9 @@ class JobWalker(Part):
         self._offers(m)
         self._pass(m)
         self._addresses(m)
+        self._count_down(m)
         with m.If(self.start):
-            m.d.sync += [self._batches.eq(d.batches), self._heads.eq(d.kv_heads), self._keys.eq(d.keys)]
-            m.d.sync += self.finished.eq(0)
+            m.d.sync += [self._keys.eq(d.keys), self.finished.eq(0)]
         with m.FSM():
             with m.State("IDLE"):
                 with m.If(self.start):
@@ -114,6 +116,18 @@ class JobWalker(Part):
             with m.State("STOPPED"):
                 pass
         return m
+
+    def _count_down(self, m: Module) -> None:
+        """With a pass's first tensor: whether a job was taken, which is known late, is no part of it."""
+        d = self.descriptor
+        m.d.sync += [self._last_batch.eq(self._batches == 1), self._last_head.eq(self._heads == 1)]
+        with m.If(self.start):
+            m.d.sync += [self._batches.eq(d.batches), self._heads.eq(d.kv_heads)]
+        with m.Elif(self._asking & (self._turn == 0)):
+            with m.If(self._kind == HEADS):
+                m.d.sync += self._heads.eq(self._heads - 1)
+            with m.Elif(self._kind == BATCHES):
+                m.d.sync += [self._heads.eq(d.kv_heads), self._batches.eq(self._batches - 1)]
 
     def _begin(self, m: Module, kind: int) -> None:
         """A pass over all tensors."""
@@ -204,18 +218,15 @@ class JobWalker(Part):
 
     def _offer(self, m: Module) -> None:
         """Job and heads go their own ways; the next are found when both are gone."""
-        d = self.descriptor
         gone = []
         for offer in (self.job, self.heads):
             gone.append(~offer.valid | offer.ready)
             with m.If(offer.ready):
                 m.d.sync += offer.valid.eq(0)
         with m.If(Cat(gone).all()):
-            with m.If(self._heads != 1):
-                m.d.sync += self._heads.eq(self._heads - 1)
+            with m.If(~self._last_head):
                 self._begin(m, HEADS)
-            with m.Elif(self._batches != 1):
-                m.d.sync += [self._heads.eq(d.kv_heads), self._batches.eq(self._batches - 1)]
+            with m.Elif(~self._last_batch):
                 self._begin(m, BATCHES)
             with m.Else():
                 m.d.sync += self.finished.eq(1)

@@ -104,7 +104,13 @@ def jobs_at_rest(bench: Bench, opened: Opened, part: Any) -> None:
     bench.check(idle == (~started | part.finished))
     bench.check(opened.state("PASS") | ~(opened.inner("_asking") | opened.inner("there")))
     bench.check(opened.state("OFFER") | ~(part.job.valid | part.heads.valid))
-    got = opened.state("OFFER") | opened.state("CHECK") | (opened.state("PASS") & (opened.inner("_kind") == 2))
+    # A batch is counted down with the first tensor of its pass; whether it is the last one is known two cycles later.
+    kind, turn, passing = opened.inner("_kind"), opened.inner("_turn"), opened.state("PASS") & opened.inner("_asking")
+    counting = passing & (kind == 1) & (turn == 0)
+    bench.check(~counting | (batches != 1))
+    bench.check(opened.inner("_asking") | (turn == 0))
+    bench.check(idle | (passing & (turn < 2)) | (opened.inner("_last_batch") == (batches == 1)))
+    got = opened.state("OFFER") | opened.state("CHECK") | (opened.state("PASS") & (kind == 2)) | counting
     owed = Mux(idle | ~part.descriptor.key_lengths, 0, batches - got)
     bench.check(stopped | ((left + ahead == owed) & (ahead <= AHEAD)))
     bench.check(idle | stopped | ((batches != 0) & (batches < 1 << 20)))
