@@ -1,6 +1,6 @@
 """Writes the rows of a tensor."""
 
-from amaranth.hdl import Module, Mux, unsigned
+from amaranth.hdl import Module, Mux, Signal, unsigned
 from amaranth.lib import stream
 from amaranth.lib.wiring import In, Out, connect, flipped
 
@@ -68,6 +68,8 @@ class RowWriter(Part):
             packer.run.payload.rows.eq(walker.run.payload.rows),
             walker.run.ready.eq(packer.run.ready),
         ]
-        # The walker's next run comes behind its next request.
-        m.d.sync += self.asked.eq(Mux(self.request.valid & self.request.ready, walker.run.payload.rows, 0))
+        # A run still shows a cycle behind its request.
+        taken = Signal()
+        m.d.sync += taken.eq(self.request.valid & self.request.ready)
+        m.d.comb += self.asked.eq(Mux(taken, walker.run.payload.rows, 0))
         return m
