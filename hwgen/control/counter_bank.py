@@ -31,7 +31,7 @@ class CounterBank(Part):
     Members: events, which tell what happened a cycle ago; clear (forget all that happened until now); number, value.
     """
 
-    LATENCY = 5
+    LATENCY = 6
 
     def __init__(self, params: Params) -> None:
         self._params = params
@@ -47,10 +47,14 @@ class CounterBank(Part):
     def elaborate(self, platform):
         m = Module()
         count = len(counter_names())
-        number, clear = Signal(NUMBER_BITS), Signal()
+        number = Signal(NUMBER_BITS)
+        # What happened comes from afar, so it is kept for a cycle before it is added.
+        before, clear = Signal(), Signal()
+        self._happened = Signal.like(self.events, reset_less=True)
         # What the memory holds of so many of the next counters is from before they were cleared.
         stale = Signal(range(count + 1), init=count)
-        m.d.sync += [number.eq(Mux(number == count - 1, 0, number + 1)), clear.eq(self.clear)]
+        m.d.sync += [number.eq(Mux(number == count - 1, 0, number + 1)), self._happened.eq(self.events)]
+        m.d.sync += [before.eq(self.clear), clear.eq(before)]
         with m.If(stale != 0):
             m.d.sync += stale.eq(stale - 1)
         with m.If(clear):
@@ -64,7 +68,7 @@ class CounterBank(Part):
         for name, shape in self.events.shape().members.items():
             most = len(counter_names()) * ((1 << shape.width) - 1)
             low = Signal(bits_for(most), name=f"low_{name}")
-            m.d.sync += low.eq(low + self.events[name])
+            m.d.sync += low.eq(low + self._happened[name])
             with m.If(clear):
                 m.d.sync += low.eq(0)
             found.append(low.shift_left(ceil_log2(unit(self._params, name))))
