@@ -16,15 +16,16 @@ class Queue(Part):
     """A queue of `depth` words (at least 2) of `width` bits, cycle by cycle that of `SyncFIFOBuffered`; but `w_rdy` and
     `empty` follow no comparison: how full the queue will be is known a cycle before.
 
-    Latency 2 cycles; throughput 1.
+    Latency 2 cycles; throughput 1. With `rests` the next word comes a cycle behind the one that was taken, throughput
+    1/2: that it is taken then enables one register, not all of the word's.
 
     Members: w_data, w_en, w_rdy; r_data, r_rdy, r_en; empty (holds no word).
     """
 
-    def __init__(self, width: int, depth: int) -> None:
+    def __init__(self, width: int, depth: int, rests: bool = False) -> None:
         if depth < 2:
             raise ValueError(f"a queue must have at least 2 places, not {depth!r}")
-        self._width, self._depth = width, depth
+        self._width, self._depth, self._rests = width, depth, rests
         super().__init__(
             {"w_data": In(width), "w_en": In(1), "w_rdy": Out(1, init=1)}
             | {"r_data": Out(width), "r_en": In(1), "r_rdy": Out(1), "empty": Out(1)}
@@ -40,7 +41,7 @@ class Queue(Part):
         m.d.comb += [
             write.en.eq(self.w_en & self.w_rdy),
             write.data.eq(self.w_data),
-            read.en.eq(some & (~self.r_rdy | self.r_en)),
+            read.en.eq(some & (~self.r_rdy if self._rests else ~self.r_rdy | self.r_en)),
             self.r_data.eq(read.data),
             self.empty.eq(~some & ~self.r_rdy),
         ]

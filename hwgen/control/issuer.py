@@ -163,12 +163,15 @@ class VisitIssuer(Part):
             self._void.eq(self._active & self._shows_nothing() & queue.room),
             self._block_end.eq((self._end & visit.block_last) | self._void),
             queue.push.eq(self._end | self._void),
-            self.block.ready.eq(~self._active | self._block_end),
+            # A block is wide: where the queue has visits for longer, it is taken when none is there.
+            self.block.ready.eq(~self._active if p.group > 1 else ~self._active | self._block_end),
         ]
         with m.If(self._end):
             self._next_visit(m)
         with m.If(self._block_end):
             m.d.sync += self._bank.eq(~self._bank)
+        with m.If(self._block_end):
+            m.d.sync += self._active.eq(0)
         with m.If(self.block.ready):
             payload = self.block.payload
             m.d.sync += [self._active.eq(self.block.valid), self._block.eq(payload)]

@@ -252,7 +252,7 @@ def _control_holders(machine: Clockwork) -> Iterator[Holder]:
     counts: dict[str, Any] = {"left": below(walker.size + 1), "end": lambda: edge_zones(walker)}
     counts |= {"positions": lambda: bound_zones(walker), "brought": NOWHERE, "keys": NOWHERE}
     block = _block_zones(machine)
-    fixed: tuple[str, ...] = ("state", "wait", "queries", "part", "job")
+    fixed: tuple[str, ...] = ("state", "wait", "queries", "part", "job", "room")
     yield Holder(walker, fixed, counts=counts, records={"block": block})
     for output in walker.outputs:
         yield Holder(_Only(output), (), queues={"queue": block})

@@ -92,7 +92,7 @@ class Machine:
         self.offered = self.loaded_blocks = self.done = self.row = self.start = 0
         # What buffers tell of a row is a cycle late.
         self.told = 0
-        self.valid = self.active = self.running = self.busy = False
+        self.valid = self.running = self.busy = False
         self.loaded, self.ending = [False, False], False
         self.waiting = {"key": 0, "value": 0}
         self.pending = [False] * params.config.slots
@@ -140,7 +140,6 @@ class Machine:
             self.done += 1
         if cycle["block.ready"]:
             self.offered += self.valid
-            self.active = self.valid
             self.valid = False
         self.running = self.running or bool(cycle["tag.valid"])
 
@@ -157,14 +156,14 @@ class Machine:
         outputs = {name: Value.cast(member(self.dut, name)) for name in self.outputs}
         rest = 3
         while rest:
-            active = int(self.active)
+            taken = self.offered
             inputs = self.before()
             for name, value in inputs.items():
                 ctx.set(member(self.dut, name), value)
             cycle = {name: ctx.get(signal) for name, signal in outputs.items()}
             cycle |= {name: inputs[name] for name in ("pending", "more", "running", "busy")}
             cycle |= {name: inputs[name]["ready"] for name in ("key", "value")}
-            cycle |= {"active": active, "loaded": inputs["loaded"]}
+            cycle |= {"taken": taken, "loaded": inputs["loaded"]}
             self.log.append(cycle)
             self.after(cycle)
             rest -= self.done == len(self.blocks)
@@ -205,20 +204,24 @@ class Run:
         self.read_queue()
 
     def read_queue(self) -> None:
-        """Before each cycle: visits, and blocks without any, that were described and that had their turn."""
+        """Before each cycle: visits, and blocks without any, that were described and that had their turn; in each
+        whether a block is there that is not wholly described."""
+        # The block and the visit of each turn.
+        self.order: list[tuple[int, Fields | None]] = []
+        known = [0]
+        for i, block in enumerate(self.blocks):
+            mine = [visit for visit in self.visits if visit["block"] == i]
+            self.order += [(i, visit) for visit in mine] if block["keys"] else [(i, None)]
+            known.append(len(self.order))
         ends = {start + self.visit - 1 for start in self.starts}
         described = turns = 0
         self.described, self.turns = [0], [0]
         for t, cycle in enumerate(self.log):
+            cycle["active"] = described < known[cycle["taken"]]
             described += cycle["active"] and described - turns < ahead(self.params)
             turns += t in ends or cycle["empty_done"]
             self.described.append(described)
             self.turns.append(turns)
-        # The block and the visit of each turn.
-        self.order: list[tuple[int, Fields | None]] = []
-        for i, block in enumerate(self.blocks):
-            mine = [visit for visit in self.visits if visit["block"] == i]
-            self.order += [(i, visit) for visit in mine] if block["keys"] else [(i, None)]
 
     def cause(self, t: int) -> int:
         """The first thing missing in a cycle in which no visit is under way."""
@@ -301,6 +304,8 @@ class Run:
 
     def check_pulses(self) -> None:
         """What is told in single cycles."""
+        # Where visits last, the next block is taken when no other is there.
+        assert self.params.group == 1 or all(cycle["block.ready"] != cycle["active"] for cycle in self.log)
         ends = [start + self.visit - 1 for start in self.starts]
         pairs = list(zip(self.starts, ends, self.visits, strict=True))
         pulses = self.pulses()

@@ -28,6 +28,21 @@ def test_queue_is_cycle_by_cycle_amaranths(depth: int) -> None:
     ]
 
 
+@pytest.mark.parametrize("depth", [2, 4, 5])
+def test_queue_that_rests(depth: int) -> None:
+    """What went in comes out in order: two cycles behind its writing, and none in the cycle behind one that went."""
+    rng = np.random.default_rng(depth)
+    eager = np.repeat(rng.choice([0.1, 0.5, 0.9, 1.0], (40, 2)), 20, axis=0)
+    wishes = [*(rng.random(eager.shape) < eager), *[(1, 0)] * 20, *[(0, 1)] * 20]
+    cycles = [{"w_en": int(w), "r_en": int(r), "w_data": i % 256} for i, (w, r) in enumerate(wishes)]
+    seen = clocked(Queue(8, depth, rests=True), cycles, ["w_rdy", "r_rdy", "r_data"])
+    went_in = [cycle["w_data"] for cycle, (ready, *_) in zip(cycles, seen, strict=True) if cycle["w_en"] and ready]
+    taken = [bool(cycle["r_en"] and ready) for cycle, (_, ready, _) in zip(cycles, seen, strict=True)]
+    assert [word for take, (*_, word) in zip(taken, seen, strict=True) if take] == went_in
+    assert [ready for _, ready, _ in seen[-20:]] == [1, 0] * depth + [0] * (20 - 2 * depth)
+    assert not any(take and ready for take, (_, ready, _) in zip(taken, seen[1:], strict=False))
+
+
 @pytest.mark.filterwarnings("ignore:.*created but never used")
 def test_queue_with_one_place() -> None:
     with pytest.raises(ValueError, match="at least 2 places, not 1"):

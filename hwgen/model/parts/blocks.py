@@ -16,14 +16,15 @@ class BlockWalker:
     """`BlockWalker` and the `BlockFork` behind it.
 
     Members: state, wait; job; left, end, positions, part, brought (as in the hardware); queries, keys (of the block at
-    hand); outputs (queues of blocks for loader, issuer, drain and fetch).
+    hand); outputs (queues of blocks for loader, issuer, drain and fetch), room (they had some a cycle ago).
     """
 
     def __init__(self, params: Params, bell: Bell) -> None:
         self.size, self.cols, self.slots = params.block, params.config.cols, params.config.slots
         self.resident = resident_rows(params)
         self.bell = bell
-        self.outputs = [Fifo(block_fork.DEPTH, bell) for _ in range(4)]
+        self.outputs = [Fifo(block_fork.DEPTH, bell, rests=True) for _ in range(4)]
+        self.room = True
         self.state, self.wait = IDLE, 0
         self.job: Job | None = None
         self.left = self.end = self.positions = self.part = self.brought = self.queries = self.keys = 0
@@ -48,13 +49,16 @@ class BlockWalker:
             self.wait -= 1
             if self.wait == 0:
                 self.state = KEYS if state == DIVIDE else OFFER
+        room = block is None and all(output.room() for output in self.outputs)
+        if room != self.room:
+            self.room, self.bell.rung = room, True
         for output in self.outputs:
             if output.tick(block):
                 self.bell.rung = True
         return block is not None
 
     def _offer(self) -> Block | None:
-        if not all(output.room() for output in self.outputs):
+        if not self.room:
             return None
         assert self.block is not None
         self.left -= self.queries

@@ -74,6 +74,7 @@ class Issuer:
         g = geometry(params, *shape)
         self.last_step, self.last_fold_e = g["last_step"], g["last_fold_e"]
         self.delays = Delays.of(params, g["last_fold_e"], g["last_fold_f"])
+        self.group = params.group
         self.cols, self.hazard, self.ahead = params.config.cols, hazard_distance(params), ahead(params)
         self.block_queue, self.loader, self.keys, self.values = block, loader, keys, values
         self.queue: deque[Visit] = deque()
@@ -234,7 +235,10 @@ class Issuer:
 
     def _next_block(self) -> None:
         self.bank ^= 1
-        self._take()
+        if self.group > 1:
+            self.active = False
+        else:
+            self._take()
 
     def _take(self) -> None:
         """The next block, if there is one."""

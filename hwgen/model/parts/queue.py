@@ -18,13 +18,14 @@ class Bell:
 class Fifo:
     """`Queue` of `depth` places: what is written can be read two cycles later.
 
-    Members: ready (`head` may be taken), head, taken (in this cycle), items (behind the head); bell (rung by `take`).
+    Members: rests (behind a word that is taken the next one comes a cycle later); ready (`head` may be taken), head,
+    taken (in this cycle), items (behind the head); bell (rung by `take`).
     """
 
-    __slots__ = ("bell", "depth", "head", "items", "ready", "taken")
+    __slots__ = ("bell", "depth", "head", "items", "ready", "rests", "taken")
 
-    def __init__(self, depth: int, bell: Bell | None = None) -> None:
-        self.depth, self.bell = depth - 1, bell or Bell()
+    def __init__(self, depth: int, bell: Bell | None = None, rests: bool = False) -> None:
+        self.depth, self.bell, self.rests = depth - 1, bell or Bell(), rests
         self.items: deque[Any] = deque()
         self.ready = self.taken = False
         self.head: Any = None
@@ -40,7 +41,7 @@ class Fifo:
     def tick(self, item: Any = None) -> bool:
         """One cycle, in which `item` is written unless it is None; whether anything changed."""
         changed = self.taken or item is not None
-        if self.items and (self.taken or not self.ready):
+        if self.items and (not self.ready or (self.taken and not self.rests)):
             self.head, self.ready = self.items.popleft(), True
             changed = True
         elif self.taken:

@@ -43,9 +43,9 @@ def fifo_holds(bench: Bench, opened: Opened, path: str, depth: int, word: Follow
     bench.check(~word.inside | (word.ahead < before) | (stored == word.value))
 
 
-def queue(depth: int) -> Bench:
+def queue(depth: int, rests: bool = False) -> Bench:
     """The queue that most others are made of; it stands in a component of its own, so that it has a path."""
-    bench, part = Bench(), Queue(4, depth)
+    bench, part = Bench(), Queue(4, depth, rests)
     opened = bench.place(Holder(part))
     for signal in (part.w_data, part.w_en, part.r_en):
         bench.own(signal)
@@ -118,6 +118,12 @@ PROOFS = (
         "words leave once each, in order, as they came; what is offered stays; nothing is kept back",
         lambda: queue(5),
         breakages=(Breakage(Queue, "self.w_rdy.eq(read.en | (level != places - 1))", "self.w_rdy.eq(1)"),),
+    ),
+    Proof(
+        "queue_rests",
+        "Queue(depth 4, rests)",
+        "the same where the next word comes a cycle behind the one that was taken",
+        lambda: queue(4, True),
     ),
     Proof(
         "slice",
