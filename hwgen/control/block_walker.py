@@ -16,7 +16,7 @@ class BlockWalker(Part):
 
     Where keys are given as segments, a block's are those of its job, and rows and void slots are not found here.
 
-    Latency slots + 4 cycles a block at most, and ceil(cols x slots / group) + 1 more in a causal job of grouped heads,
+    Latency slots + 5 cycles a block at most, and ceil(cols x slots / group) + 1 more in a causal job of grouped heads,
     hidden behind the blocks before; with segments slots + 2. `working`: a job is being cut.
     """
 
@@ -47,21 +47,26 @@ class BlockWalker(Part):
         ]
         self._slot_left = Signal.like(block.queries)
         self._brought = Signal(LENGTH_BITS)
-        with m.FSM() as fsm:
-            m.d.comb += self.working.eq(~fsm.ongoing("IDLE"))
+        # The block sees all keys, or so many.
+        self._all_keys, self._seen = Signal(), Signal(LENGTH_BITS)
+        # The state is IDLE: in a register, as all that is loaded then is far.
+        idle = Signal(init=1)
+        m.d.comb += [self.working.eq(~idle), self.job.ready.eq(idle)]
+        with m.If(idle):
+            m.d.sync += [
+                job.eq(self.job.payload),
+                self._left.eq(self.job.payload.queries),
+                self._final.eq(self.job.payload.queries <= size),
+                block.first_query.eq(0),
+                self._end.eq(0),
+                self._sight.eq(self.job.payload.offset),
+                self._part.eq(0),
+                self._brought.eq(0),
+            ]
+        with m.FSM():
             with m.State("IDLE"):
-                m.d.comb += self.job.ready.eq(1)
-                m.d.sync += [
-                    job.eq(self.job.payload),
-                    self._left.eq(self.job.payload.queries),
-                    self._final.eq(self.job.payload.queries <= size),
-                    block.first_query.eq(0),
-                    self._end.eq(0),
-                    self._sight.eq(self.job.payload.offset),
-                    self._part.eq(0),
-                    self._brought.eq(0),
-                ]
                 with m.If(self.job.valid):
+                    m.d.sync += idle.eq(0)
                     m.next = "START"
             with m.State("START"):
                 self._start(m)
@@ -79,15 +84,18 @@ class BlockWalker(Part):
                         m.next = "KEYS"
                 with m.State("KEYS"):
                     self._bound(m)
+                    m.next = "CHOOSE"
+                with m.State("CHOOSE"):
+                    m.d.sync += block.keys.eq(Mux(self._all_keys, job.keys, self._seen))
                     m.next = "COUNT"
             with m.State("COUNT"):
                 self._count(m)
                 if not self._params.segmented:
                     self._rows(m)
             with m.State("OFFER"):
-                m.d.comb += self.block.valid.eq(1)
                 with m.If(self.block.ready):
                     m.d.sync += [
+                        self.block.valid.eq(0),
                         self._left.eq(self._rest),
                         self._final.eq(self._rest <= size),
                         self._brought.eq(block.keys),
@@ -95,6 +103,7 @@ class BlockWalker(Part):
                     ]
                     m.next = "START"
                     with m.If(block.job_last):
+                        m.d.sync += idle.eq(1)
                         m.next = "IDLE"
         return m
 
@@ -126,12 +135,11 @@ class BlockWalker(Part):
 
     def _bound(self, m: Module) -> None:
         """Keys that the block's last query sees: no other sees more."""
-        job, block = self._job, self.block.payload
-        part = self._part != 0
+        job, part = self._job, self._part != 0
         # The bound is `sight + part`; half a key more than the sight is as good to compare.
         all_keys = ~job.causal | (Cat(part, self._sight).as_signed() > Cat(Const(0, 1), job.keys))
         bound = Mux(self._sight < 0, 0, self._sight + part)
-        m.d.sync += block.keys.eq(Mux(all_keys, job.keys, bound))
+        m.d.sync += [self._all_keys.eq(all_keys), self._seen.eq(bound)]
 
     def _count(self, m: Module) -> None:
         """Slots in use, and leading slots whose last query may not even see key 0; one each a cycle."""
@@ -147,7 +155,7 @@ class BlockWalker(Part):
             with m.If(more_void):
                 m.d.sync += [block.void_slots.eq(block.void_slots + 1), block.edge.eq(block.edge - cols)]
         with m.If(~more_slots & ~more_void):
-            m.d.sync += block.width.eq(self._slot_left)
+            m.d.sync += [block.width.eq(self._slot_left), self.block.valid.eq(1)]
             m.next = "OFFER"
 
     def _rows(self, m: Module) -> None:

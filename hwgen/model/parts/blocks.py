@@ -81,7 +81,7 @@ class BlockWalker:
             self.positions = self.end
 
     def _bound(self) -> None:
-        """Keys of the block, and how long the counting of its slots takes."""
+        """Keys of the block, and how long the choice of their number and the counting of its slots take."""
         job = self.job
         assert job is not None
         self.keys, edge, void = job.keys, 0, 0
@@ -106,7 +106,7 @@ class BlockWalker:
             self.keys - self.brought if resident else self.keys,
             edge - void * self.cols,
         )
-        self.state, self.wait = COUNT, max(slots, void) + 1
+        self.state, self.wait = COUNT, max(slots, void) + 2
 
 
 class FetchFork:
