@@ -22,7 +22,7 @@ class CommandQueue(Part):
     start, as it does if it holds more than the ring has places; with no descriptor at hand, it only halts. A soft reset
     also sets `head` to 0, and nothing is reported.
 
-    Latency 2 cycles from `start` to the first request, 1 from `loaded` to `run`, 2 from `settled` to the end of
+    Latency 2 cycles from `start` to the first request, 2 from `loaded` to `run`, 2 from `settled` to the end of
     `working`, 2 from `fault_in` to `flush`. The counters are copied before the next descriptor has its turn.
 
     Members
@@ -184,7 +184,6 @@ class CommandQueue(Part):
         with m.State("FETCH"):
             with m.If(self._loaded & ~self._interrupted):
                 m.next = "RUN"
-                m.d.comb += self.run.eq(self._good)
                 with m.If(~self._good):
                     self._report(m, self.code, self._address + self.offset)
                     m.next = "FLUSH"
@@ -193,7 +192,12 @@ class CommandQueue(Part):
     def _work(self, m: Module) -> None:
         """Until everything is written."""
         with m.State("RUN"):
-            # What `run` has started is not settled from the next cycle on, and in the one after that is known here.
+            # Follows from nothing but the state, as it goes far; what it starts while the host interferes is reset.
+            m.d.comb += self.run.eq(1)
+            m.next = "BEGUN"
+            self._watch(m)
+        with m.State("BEGUN"):
+            # What `run` has started is not settled from this cycle on, and in the next one that is known here.
             m.next = "SETTLE"
             self._watch(m)
         with m.State("SETTLE"):

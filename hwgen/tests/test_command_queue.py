@@ -68,7 +68,7 @@ def test_latencies() -> None:
     captured = [cycle for cycle, name, _ in s.events if name == "capture"]
     assert asked[0] == rung + 1 == begun[0] + 2
     # The counters are copied before the next descriptor is asked for.
-    assert [asked[1], *captured] == [captured[0] + 11, asked[0] + 4 + 1 + 1 + 5 + 1, asked[1] + 4 + 1 + 1 + 5 + 1]
+    assert [asked[1], *captured] == [captured[0] + 11, asked[0] + 4 + 1 + 2 + 5 + 1, asked[1] + 4 + 1 + 2 + 5 + 1]
     assert [now.working for now in s.levels[captured[0] : captured[0] + 2]] == [1, 0]
     # It is busy all the time between the two descriptors.
     assert all(now.busy for now in s.levels[rung : captured[1] + 1])
@@ -129,7 +129,7 @@ def test_fault_at_any_time(rest: int) -> None:
     hit = []
 
     async def scenario(s: Surroundings) -> None:
-        for wait in range(12):
+        for wait in range(13):
             s.ring(2)
             begin, first = s.cycle, s.levels[-1].head
             await s.steps(wait + 1)
@@ -148,11 +148,11 @@ def test_fault_at_any_time(rest: int) -> None:
             assert s.levels[-1].head == first + 2
 
     s = play(scenario, rest=rest)
-    assert s.of("request") == places(0, 24, 3)
+    assert s.of("request") == places(0, 26, 3)
     # All the time between the request and the end, and only then.
     assert len(hit) == 4 + 1 + 5 - 1
     assert len(s.of("fault")) == s.require_flushes() == len(hit)
-    assert len(s.of("capture")) == 24 - len(hit)
+    assert len(s.of("capture")) == 26 - len(hit)
 
 
 def test_descriptor_that_is_refused() -> None:
@@ -219,7 +219,7 @@ def test_abort_at_any_time(doorbell: bool) -> None:
 
     s = play(scenario, **SHORT)
     assert s.of("request") == places(0, 2 * WHOLE, 3)
-    assert sum(aborted) == 2 * (1 + 2 + 1 + 1 + 2 + 1)
+    assert sum(aborted) == 2 * (1 + 2 + 1 + 2 + 2 + 1)
     assert s.require_flushes() == sum(aborted)
     assert len(s.of("capture")) == 2 * WHOLE - sum(aborted)
 

@@ -9,9 +9,10 @@ from hwgen.model.work import Work
 
 ASK, FETCH, CHECK, RUN, SETTLE = range(5)
 
-FULL, JUDGE, SETTLED_VERDICT, TOLD = 1, 2, 3, 1
+FULL, JUDGE, SETTLED_VERDICT, TOLD = 1, 2, 3, 2
 """Cycles of `DescriptorStore`, `DescriptorUnit` and `CommandQueue`: from the last word to `full`; from there to the
-checks' start; from their end to `done`: findings are told, collected, and judged; from there until the queue knows."""
+checks' start; from their end to `done`: findings are told, collected, and judged; from there until the queue knows and
+says so."""
 
 
 def checking_cycles(work: Work) -> int:
