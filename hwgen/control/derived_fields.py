@@ -42,6 +42,8 @@ class DerivedFields(Part):
             derived.edge.eq(self.edge),
         ]
         read, written = p.input.bits // 8, p.output.bits // 8
+        single = Signal()
+        m.d.sync += single.eq(self.group == 1)
         for name, dimension, size in (("e", d.head_e, read), ("f", d.head_f, read), ("o", d.head_f, written)):
             m.d.comb += derived[f"row_bytes_{name}"].eq(dimension.shift_left(size.bit_length() - 1))
         for name, rows, length in (
@@ -53,7 +55,7 @@ class DerivedFields(Part):
         ):
             close = Signal(name=f"{name}_close")
             m.d.sync += close.eq((rows == 1) | (d[name].row_stride == length))
-            m.d.sync += derived[f"packed_{name}"].eq(close & (1 if name in "kv" else self.group == 1))
+            m.d.sync += derived[f"packed_{name}"].eq(close & (1 if name in "kv" else single))
         self._folds(m)
         return m
 

@@ -1,5 +1,7 @@
 """Takes a descriptor in, checks it, and works out what holds for all its jobs."""
 
+from typing import Any
+
 from amaranth.hdl import Array, Cat, Module, Mux, Signal, unsigned
 from amaranth.lib import stream
 from amaranth.lib.wiring import In, Out, connect, flipped
@@ -25,9 +27,9 @@ class DescriptorUnit(Part):
     """`(code, offset) = descriptor_rules.check(descriptor)`.
 
     First every field is looked at, all at once; if they are fine, head groups are and beside them tensors, one after
-    the other. `done` comes behind the last word by 7 cycles and the longer of these checks: 71 cycles with one batch,
-    one head and L = S = 1024, never more than 332. Of several findings the first is searched a cycle each: up to 45
-    cycles if it is a field's, 342 if not.
+    the other. `done` comes behind the last word by 9 cycles and the longer of these checks: 73 cycles with one batch,
+    one head and L = S = 1024, never more than 334. Of several findings the first is searched a cycle each: up to 46
+    cycles if it is a field's, 344 if not.
 
     Members: start (take a descriptor, whatever the unit was doing); words; done (a pulse, once a start); code (Fault,
     NONE if all is well) and offset (the byte of the field), which hold from `done` until the next start, and so do, if
@@ -76,7 +78,13 @@ class DescriptorUnit(Part):
         # The checks' results are compared on their way, so they count a cycle later, as does their end.
         busy = Signal()
         m.d.sync += busy.eq(begin | begun | heads.busy | check.busy)
-        alone = field_rules(self._params, store.descriptor, store.stray)
+
+        def known(condition: Any) -> Signal:
+            later = Signal()
+            m.d.sync += later.eq(condition)
+            return later
+
+        alone = field_rules(self._params, store.descriptor, store.stray, known)
         self._judge(m, store.full, alone, self._extents(store, heads, check), begin, busy)
         return m
 
@@ -128,16 +136,20 @@ class DescriptorUnit(Part):
         rules = [*alone, *together]
         found = Signal(max(len(alone), len(together)))
         position = Signal(ceil_log2(len(rules)))
+        # What is found is looked at, and a cycle later it is known whether that is nothing.
+        looking, clean = Signal(), Signal()
         judging, waiting, calculated = Signal(), Signal(), Signal()
         extents = Signal(len(together))
         m.d.sync += extents.eq(Cat(wrong for *_, wrong in together))
-        m.d.comb += begin.eq(judging & ~calculated & (found == 0) & ~self.start)
-        m.d.sync += self.done.eq(0)
+        m.d.comb += begin.eq(judging & ~calculated & clean & ~self.start)
+        m.d.sync += [self.done.eq(0), looking.eq(0), clean.eq(found == 0)]
         with m.If(self.start):
             m.d.sync += [judging.eq(0), waiting.eq(0)]
         with m.Elif(full):
-            m.d.sync += [found.eq(Cat(wrong for *_, wrong in alone)), position.eq(0), judging.eq(1), calculated.eq(0)]
-        with m.Elif(judging & (found == 0)):
+            m.d.sync += [found.eq(Cat(wrong for *_, wrong in alone)), position.eq(0), looking.eq(1), calculated.eq(0)]
+        with m.Elif(looking):
+            m.d.sync += judging.eq(1)
+        with m.Elif(judging & clean):
             m.d.sync += [judging.eq(0), waiting.eq(~calculated), calculated.eq(1)]
             m.d.sync += [self.done.eq(calculated), self.code.eq(Fault.NONE), self.offset.eq(0)]
         with m.Elif(judging & found[0]):
@@ -148,4 +160,4 @@ class DescriptorUnit(Part):
             m.d.sync += [found.eq(found.shift_right(1)), position.eq(position + 1)]
         with m.Elif(waiting & ~busy):
             m.d.sync += [found.eq(extents), position.eq(len(alone))]
-            m.d.sync += [judging.eq(1), waiting.eq(0)]
+            m.d.sync += [looking.eq(1), waiting.eq(0)]
