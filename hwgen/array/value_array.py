@@ -161,11 +161,11 @@ class ValueArray(Part):
     def _done(self, m: Module, corner: ValueRow) -> None:
         """The corner cell is the last one; its results are the last to be written."""
         tag = corner.last_tag
-        for _ in range(ValuePE.RESULT_LATENCY):
+        for _ in range(ValuePE.RESULT_LATENCY - 1):
             following = Signal(value_tag_layout(self._params))
             m.d.sync += following.eq(tag)
             tag = following
-        m.d.comb += [
+        m.d.sync += [
             self.done.eq(tag.valid & tag.last & (tag.fold == self.last_fold)),
             self.done_slot.eq(tag.slot),
         ]
