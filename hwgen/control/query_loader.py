@@ -107,21 +107,22 @@ class QueryLoader(Part):
         group, fold = Signal(range(max(groups, 2))), Signal(range(max(p.folds_e, 2)))
         slot = Signal(p.slot_bits)
         column = Signal(range(max(c.cols, 2)))
-        left = Signal.like(self.block.payload.queries)
+        left, final = Signal.like(self.block.payload.queries), Signal()
         payload = self.query.payload
         row_end, finished = Signal(), Signal()
         m.d.comb += [
             row_end.eq(taken & payload.last),
-            finished.eq(row_end & (left == 1)),
+            finished.eq(row_end & final),
         ]
         with m.If(~self._active):
-            m.d.sync += [left.eq(self.block.payload.queries), slot.eq(0), column.eq(0)]
+            queries = self.block.payload.queries
+            m.d.sync += [left.eq(queries), final.eq(queries == 1), slot.eq(0), column.eq(0)]
         with m.If(taken):
             m.d.sync += group.eq(group + 1)
             with m.If(group == groups - 1):
                 m.d.sync += [group.eq(0), fold.eq(fold + 1)]
         with m.If(row_end):
-            m.d.sync += [fold.eq(0), left.eq(left - 1), column.eq(column + 1)]
+            m.d.sync += [fold.eq(0), left.eq(left - 1), final.eq(left == 2), column.eq(column + 1)]
             with m.If(column == c.cols - 1):
                 m.d.sync += [column.eq(0), slot.eq(slot + 1)]
         where = Cat(fold[: p.fold_e_bits], slot, self._bank)
