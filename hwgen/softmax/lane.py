@@ -170,8 +170,9 @@ class SoftmaxLane(Part):
             qk.eq(self.qk),
             query.eq(read.data),
             mantissa.eq(Mux(bank, self.mantissa[1], self.mantissa[0])),
-            rows_exponent.eq(read.data.exponent + self.tag.visit.ek),
-            scale_exponent.eq(Mux(bank, self.scale_exponent[1], self.scale_exponent[0]) + offset),
+            # A cycle later: the adder does not wait for the memory.
+            rows_exponent.eq(query.exponent + visit.ek),
+            scale_exponent.eq(Mux(visit.bank, self.scale_exponent[1], self.scale_exponent[0]) + offset),
         ]
         m.d.comb += [
             scale.qk.eq(qk),

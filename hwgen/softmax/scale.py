@@ -26,9 +26,9 @@ def limbs(value) -> Iterator[tuple[int, Any]]:
 class ScoreScale(Part):
     """`x = round(qk * mantissa * 2^-amount)`, nearest even, clamped to +-(2^(11+sf) - 1); `amount = power - exponent`.
 
-    `exponent` is the sum of the row exponents and of the scale's. Structure: limb products, their sum in two stages,
-    the shift in three stages that keep the lost bits as one sticky bit and drop high bits that only tell that the score
-    is too large, the rounding, the clamp.
+    `exponent` is the sum of the row exponents and of the scale's, and comes a cycle behind `qk`. Structure: limb
+    products, their sum in two stages, the shift in three stages that keep the lost bits as one sticky bit and drop high
+    bits that only tell that the score is too large, the rounding, the clamp.
 
     Latency LATENCY cycles, throughput 1. `clamped` tells that |x| was too large; a shift to the left clamps anything
     but 0.
@@ -87,7 +87,7 @@ class ScoreScale(Part):
             zero.eq(wide > 63),
             left.eq(wide < 0),
         ]
-        return delayed(m, amount, 1, "amount"), delayed(m, zero, 1, "zero_at"), delayed(m, left, 2, "left_at")
+        return amount, zero, delayed(m, left, 1, "left_at")
 
     def _shift(self, m: Module, product: Signal, amount) -> tuple:
         """Stages 4 to 6. The bit below the point stays in the value, everything below that becomes sticky; `large`

@@ -19,9 +19,11 @@ SHAPES = [
 
 
 def assert_scaled(qk: list[int], exponents: list[int], mantissa: int, params: Params) -> None:
-    """x and its flag, one a cycle, LATENCY cycles later."""
-    cycles = [{"qk": q, "exponent": e, "mantissa": mantissa} for q, e in zip(qk, exponents, strict=True)]
-    seen = clocked(ScoreScale(params), cycles, ["x", "clamped"], ScoreScale.LATENCY)
+    """x and its flag, one a cycle, LATENCY cycles later; exponents come a cycle behind their scores."""
+    cycles: list[dict[str, int]] = [{"qk": q, "mantissa": mantissa} for q in qk] + [{}]
+    for cycle, exponent in zip(cycles[1:], exponents, strict=True):
+        cycle["exponent"] = exponent
+    seen = clocked(ScoreScale(params), cycles, ["x", "clamped"], ScoreScale.LATENCY - 1)
     zero = np.zeros(1, dtype=np.int64)
     x, clamped = scale_scores(np.array([qk]), zero, np.array(exponents), ScaleCode(mantissa, 0), params.numerics)
     assert seen[ScoreScale.LATENCY :] == list(zip(x[0].tolist(), clamped[0].tolist(), strict=True))
