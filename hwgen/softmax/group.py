@@ -88,18 +88,22 @@ class LaneGroup(Part):
         for c in range(self._params.group):
             fold_sum = FoldSum(self._params)
             place(m, f"fold_sum_{c}", fold_sum)
-            m.d.comb += [fold_sum.sum.eq(self.sum[c]), fold_sum.tag_in.eq(self.tag[c])]
+            m.d.comb += [fold_sum.sum.eq(self.sum[c]), fold_sum.first_fold.eq(self.tag[c].first_fold)]
             sums.append(fold_sum)
-        first = sums[0].tag_out
-        column, held = Signal(range(self._params.group)), Signal(visit_layout(self._params), reset_less=True)
-        now = lane.tag.visit
+        first, more, ends = self.tag[0], Signal(), Signal()
+        valid, column = Signal(), Signal(range(self._params.group))
+        visit, following = Signal(visit_layout(self._params), reset_less=True), Signal(visit_layout(self._params))
         m.d.comb += [
-            now.eq(Mux(first.valid, first.visit, held)),
-            lane.tag.valid.eq(first.valid | (column != 0)),
+            ends.eq(first.valid & first.last_fold),
+            more.eq(valid & (column != self._params.group - 1)),
+            lane.tag.visit.eq(visit),
+            lane.tag.valid.eq(valid),
             lane.tag.column.eq(column),
             lane.qk.eq(Array(fold_sum.qk for fold_sum in sums)[column]),
+            following.eq(visit),
+            next_column(following, visit),
         ]
-        m.d.sync += [held.eq(now), next_column(held, now)]
+        # The tag is in registers beside the sums.
+        m.d.sync += [visit.eq(Mux(ends, first.visit, following)), valid.eq(ends | more)]
         if self._params.group > 1:
-            last = column == self._params.group - 1
-            m.d.sync += column.eq(Mux(lane.tag.valid & ~last, column + 1, 0))
+            m.d.sync += column.eq(Mux(more, column + 1, 0))

@@ -145,9 +145,7 @@ class NormaliserLane(Part):
         total = Signal(fmt.bits + 1, reset_less=True)
         place = delayed(m, field, 1, "field_at") << fmt.mantissa_bits
         m.d.sync += total.eq(place + significand + (guard & (sticky | significand[0])))
-        empty, poisoned = (
-            delayed(m, self.divisor[name], self.LATENCY - 1, name) for name in ("empty", "poisoned")
-        )
+        empty, poisoned = (delayed(m, self.divisor[name], self.LATENCY - 1, name) for name in ("empty", "poisoned"))
         rounded = Mux(total > infinity, infinity, total)
         number = Cat(Mux(zero, 0, rounded)[: fmt.bits - 1], sign)
         nan = infinity | 1 << (fmt.mantissa_bits - 1)

@@ -80,9 +80,7 @@ def test_weights(seed: int, params: Params) -> None:
 @pytest.mark.parametrize("params", SHAPES)
 def test_fold_sum(params: Params) -> None:
     sums = random_sums(3, params, 20)[:, :1]
-    ports = {"sum.0": "sum", "tag.0": "tag_in", "tag.0.valid": "tag_in.valid"}
-    cycles = [{ports[k]: v for k, v in cycle.items() if k in ports} for cycle in cycles_of(sums, params)]
-    seen = clocked(FoldSum(params), cycles, ["qk", "tag_out.valid"], FoldSum.LATENCY)
-    ends = [i * params.visit + params.folds_e - 1 + FoldSum.LATENCY for i in range(len(sums))]
-    assert [t for t, (_, valid) in enumerate(seen) if valid] == ends
-    assert [qk for qk, valid in seen if valid] == sums.sum(axis=(1, 2)).tolist()
+    folds = [{"sum": int(x), "first_fold": int(f == 0)} for visit in sums[:, 0] for f, x in enumerate(visit)]
+    seen = clocked(FoldSum(params), folds, ["qk"], FoldSum.LATENCY)
+    ends = seen[params.folds_e - 1 + FoldSum.LATENCY :: params.folds_e]
+    assert [qk for (qk,) in ends] == sums.sum(axis=(1, 2)).tolist()

@@ -94,12 +94,6 @@ RULES = [
         "what is left in the queue goes to its reader while that is in reset, which is longer than the queue",
     ),
     Rule(
-        "lane_group",
-        r"\.rst\(rst\),",
-        r"\.rst\(1'h0\),",
-        "a fold sum keeps its tags for a few cycles, and reset lasts until nothing comes in any more",
-    ),
-    Rule(
         "softmax_lane",
         r"assign \\\$\d+  = \\\$\d+  \? 5'h1f : difference_value_down\[4:0\];",
         r"assign \\\$\d+  = \\\$\d+  \? 5'h1e : difference_value_down\[4:0\];",
