@@ -36,8 +36,8 @@ def converted_beat(params: Params) -> data.StructLayout:
 class ElementShift(Part):
     """One element: significand shifted right by its distance to the row's exponent, nearest even, saturated, signed.
 
-    Structure: distance, its limit, shift, and an adder that rounds and changes the sign at once: `-(f + 1) = ~f`,
-    `-f = ~f + 1`.
+    Structure: distance; shift by its two lowest bits beside the limit of the others; shift by those; and an adder that
+    rounds and changes the sign at once: `-(f + 1) = ~f`, `-f = ~f + 1`.
 
     Latency LATENCY cycles, throughput 1.
     """
@@ -66,10 +66,12 @@ class ElementShift(Part):
             self.code[-1],
         )
         width = max(digits, magnitude_bits)
-        limit = (width + 2).bit_length()
-        digit, significand = Signal(digits, reset_less=True), Signal(width, reset_less=True)
+        # So many steps of four places, or more, leave nothing of the significand and of the guard bit below it.
+        steps = (-(-(width + 1) // 4)).bit_length()
+        digit, value = Signal(digits, reset_less=True), Signal(width + 1)
         distance = Signal(fmt.exponent_bits + 1, reset_less=True)
-        amount = Signal(limit, reset_less=True)
+        near, below = Signal(width + 1, reset_less=True), Signal(reset_less=True)
+        amount = Signal(steps, reset_less=True)
         signs = [Signal(name=f"sign_{i}", reset_less=True) for i in (1, 2, 3)]
         # Bits: the significand left-aligned, below it one guard bit and one sticky bit.
         floor, guard, sticky = (
@@ -77,22 +79,25 @@ class ElementShift(Part):
             for name, bits in (("floor", magnitude_bits), ("guard", 1), ("sticky", 1))
         )
         shifted, up = Signal(width + 1), Signal()
-        lost = Cat(bit & (amount > i) for i, bit in enumerate(significand, 1)).any()
+        fine, far = distance[:2], distance[2 + steps :].any()
+        lost = Cat(near[low : low + 4].any() & (amount > low // 4) for low in range(0, width + 1, 4)).any()
         # Rounding up what is all ones already would leave the range; it cannot be where digits are few.
         full = floor.all() if digits >= magnitude_bits else Const(0)
         m.d.comb += [
-            shifted.eq((significand << 1) >> amount),
+            value.eq(digit << (width + 1 - digits)),
+            shifted.eq(near >> (amount << 2)),
             up.eq(guard & (sticky | floor[0]) & ~full),
         ]
         m.d.sync += [
             digit.eq(Cat(mantissa, field != 0)),
             distance.eq(self.exponent - (field | (field == 0)) + excess),
-            significand.eq(digit << (width - digits)),
-            amount.eq(Mux(distance > width + 2, width + 2, distance)),
+            near.eq(value >> fine),
+            below.eq(Cat(bit & (fine > i) for i, bit in enumerate(value[:3])).any()),
+            amount.eq(distance[2 : 2 + steps] | far.replicate(steps)),
             Cat(signs).eq(Cat(sign, *signs[:-1])),
             floor.eq(shifted >> 1),
             guard.eq(shifted[0]),
-            sticky.eq(lost),
+            sticky.eq(lost | below),
             self.element.eq((Cat(floor, 0) ^ signs[2].replicate(magnitude_bits + 1)) + (signs[2] ^ up)),
         ]
         return m

@@ -101,7 +101,7 @@ RULES = [
     ),
     Rule(
         "element_shift",
-        r"assign \\\$\d+  = amount > [123]'h[1-4];",
+        r"assign \\\$\d+  = (amount > 1'h0|distance\[1:0\] > [12]'h[0-2]);",
         r"assign \\\$\d+  = .*",
         "a bf16 significand has 8 of 17 digits, so that the lowest are 0 and none is lost by so small a shift",
     ),

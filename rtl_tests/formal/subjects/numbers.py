@@ -168,14 +168,14 @@ def folds() -> Bench:
     most = (((1 << (n.operand_bits - 1)) - 1) ** 2) * params.config.rows_e
     bench.assume((part.sum <= most) & (part.sum >= -most))
     done = Signal(range(params.folds_e + 2))
-    before = Mux(part.tag_in.first_fold, 0, done)
+    before = Mux(part.first_fold, 0, done)
     bench.m.d.sync += done.eq(before + 1)
     bench.assume(before < params.folds_e)
     total = opened.inner("total")
     bench.check(done <= params.folds_e)
     bench.check((total <= done * most) & (total >= -(done * most)))
     exact = Signal(signed(40))
-    bench.m.d.comb += exact.eq(part.sum + Mux(part.tag_in.first_fold, 0, total))
+    bench.m.d.comb += exact.eq(part.sum + Mux(part.first_fold, 0, total))
     bench.check(~bench.begun | (part.qk == bench.past(exact)))
     return bench
 
