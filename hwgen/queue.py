@@ -19,7 +19,8 @@ class Queue(Part):
     Latency 2 cycles; throughput 1. With `rests` the next word comes a cycle behind the one that was taken, throughput
     1/2: that it is taken then enables one register, not all of the word's.
 
-    Members: w_data, w_en, w_rdy; r_data, r_rdy, r_en; empty (holds no word).
+    Members: w_data, w_en, w_rdy; r_data, r_rdy, r_en; empty (holds no word); ample (a cycle ago there was a place for
+    two more words: a register that follows no enable, for a writer that waits for it and so needs no w_rdy).
     """
 
     def __init__(self, width: int, depth: int, rests: bool = False) -> None:
@@ -28,7 +29,7 @@ class Queue(Part):
         self._width, self._depth, self._rests = width, depth, rests
         super().__init__(
             {"w_data": In(width), "w_en": In(1), "w_rdy": Out(1, init=1)}
-            | {"r_data": Out(width), "r_en": In(1), "r_rdy": Out(1), "empty": Out(1)}
+            | {"r_data": Out(width), "r_en": In(1), "r_rdy": Out(1), "empty": Out(1), "ample": Out(1, init=depth > 2)}
         )
 
     def elaborate(self, platform: Any) -> Module:
@@ -45,7 +46,7 @@ class Queue(Part):
             self.r_data.eq(read.data),
             self.empty.eq(~some & ~self.r_rdy),
         ]
-        m.d.sync += self.r_rdy.eq(read.en | (self.r_rdy & ~self.r_en))
+        m.d.sync += [self.r_rdy.eq(read.en | (self.r_rdy & ~self.r_en)), self.ample.eq(level < places - 1)]
         with m.If(write.en != read.en):
             m.d.sync += [
                 level.eq(Mux(write.en, level + 1, level - 1)),

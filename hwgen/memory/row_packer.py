@@ -37,7 +37,7 @@ class RowPacker(Part):
               multiple of the element's size
     values:   their elements; in each row those beyond `elements` are dropped
     elements: length of a row, 1 .. limit, constant while there is work
-    words:    data and strobes
+    words:    data and strobes; `ready` does not wait for them, as nothing comes without it
     """
 
     LATENCY = 3
@@ -63,9 +63,10 @@ class RowPacker(Part):
 
     def elaborate(self, platform):
         m = Module()
-        # Everything moves when the word at the end may.
+        # Everything moves while words are taken, whether there is one or not: nothing is between a register of their
+        # taker's and all the enables here.
         self._move = Signal()
-        m.d.comb += self._move.eq(~self.words.valid | self.words.ready)
+        m.d.comb += self._move.eq(self.words.ready)
         # A step: elements and which of them count, the place of the first one, and whether the word is finished.
         step = Signal(
             data.StructLayout(

@@ -19,10 +19,10 @@ class WriteClient(Part):
 
     Latency 2 cycles from a burst's last word to its offer; throughput 1 word a cycle and a burst in 2 cycles.
 
-    Members: request; words (exactly those that the requests touch); burst; queued (the words of taken bursts, in
-    order, always there); flush (from the next cycle on: forget all requests and all words of bursts not taken; new ones
-    are swallowed); drop (with flush: the words of taken bursts have left, forget the others from the next cycle on);
-    empty (no request and no word is held).
+    Members: request; words (exactly those that the requests touch; `ready` is a register); burst; queued (the words of
+    taken bursts, in order, always there); flush (from the next cycle on: forget all requests and all words of bursts
+    not taken; new ones are swallowed); drop (with flush: the words of taken bursts have left, forget the others from
+    the next cycle on); empty (no request and no word is held).
     """
 
     def __init__(self, params: Params) -> None:
@@ -57,9 +57,9 @@ class WriteClient(Part):
         m.d.sync += [flushed.eq(self.flush), dropped.eq(self.drop)]
         m.d.comb += [
             queue.w_data.eq(words.payload),
-            queue.w_en.eq(words.valid & ~flushed),
-            words.ready.eq(queue.w_rdy),
-            written.eq(queue.w_en & queue.w_rdy),
+            words.ready.eq(queue.ample),
+            written.eq(words.valid & words.ready & ~flushed),
+            queue.w_en.eq(written),
             self.queued.payload.eq(queue.r_data),
             self.queued.valid.eq(queue.r_rdy),
             queue.r_en.eq(self.queued.ready | dropped),

@@ -339,7 +339,7 @@ def _write_holders(machine: Clockwork) -> Iterator[Holder]:
     fixed: tuple[str, ...] = ("behind", "address", "in_flight", "bursts", "order", "left", "word", "last", "credit")
     yield Holder(writes, fixed, (), ("answers",), queues={"orders": ()})
     for writer in machine.writers.values():
-        yield Holder(writer, ("spare", "offered", "burst", "passed"), queues={"queue": ()})
+        yield Holder(writer, ("spare", "ready", "offered", "burst", "passed"), queues={"queue": ()})
         yield _splitter(writer.splitter)
         source = writer.source
         fixed = ("active", "left", "place", "chunk", "overhang", "complete", "turned", "offered")

@@ -21,7 +21,7 @@ SETTLING = 16
 class Packer:
     """`RowPacker`: rows of `elements` elements of `element_bits` bits, `beat` of them in a beat, become bus words.
 
-    Members: values (queue), walker; as in the hardware; offered (a word is), taken.
+    Members: values (queue), walker; as in the hardware; offered (a word is).
     """
 
     def __init__(
@@ -33,16 +33,16 @@ class Packer:
         self.chunks = -(-beat // self.size)
         self.rest = beat - (self.chunks - 1) * self.size
         self.values, self.walker = values, walker
-        self.active = self.overhang = self.complete = self.turned = self.offered = self.taken = False
+        self.active = self.overhang = self.complete = self.turned = self.offered = False
         self.left = self.place = self.chunk = self.rows = 0
 
-    def tick(self) -> None:
-        if self.offered and not self.taken:
+    def tick(self, ready: bool) -> None:
+        """One cycle; `ready`: a word is taken if there is one."""
+        if not ready:
             # Nothing moves but a run that may be taken.
             if not self.active:
                 self._take_run()
             return
-        self.taken = False
         self.offered, self.turned = self.turned, self.complete
         take = self.active and self.values.ready and not self.overhang
         self.complete, self.overhang = self.overhang, False
@@ -86,8 +86,8 @@ class WriteClient:
     """`WriteClient`: a burst is offered once all its words are queued.
 
     Members: source, splitter; queue (`Queue`, of which only the number of words matters); spare (words of no burst that
-    was offered); offered (a burst is), burst (its beats minus one), passed (it leaves the splitter); words (all so
-    far); asked (rows, all so far).
+    was offered); ready (words are taken); offered (a burst is), burst (its beats minus one), passed (it leaves the
+    splitter); words (all so far); asked (rows, all so far).
     """
 
     def __init__(self, params: Params, source: Packer) -> None:
@@ -95,6 +95,7 @@ class WriteClient:
         self.queue = Fifo(max(2 * params.config.burst_beats, LEAST_WORDS) + 1)
         self.spare = self.words = self.asked = self.burst = 0
         self.offered = self.passed = False
+        self.ready = True
 
     def empty(self) -> bool:
         return self.splitter.counted is None and self.splitter.length < 0 and self.queue.empty()
@@ -103,10 +104,11 @@ class WriteClient:
         """One cycle; `taken`: the burst that is offered is."""
         source, splitter = self.source, self.splitter
         length, passed = splitter.length, self.passed
-        written = source.offered and self.queue.room()
+        ready = self.ready
+        written = source.offered and ready
+        self.ready = len(self.queue.items) < self.queue.depth - 1
         fits = length >= 0 and self.spare > length and not passed
         if written:
-            source.taken = True
             self.spare += 1
             self.words += 1
         if passed:
@@ -117,7 +119,7 @@ class WriteClient:
             self.burst = length if fits else 0
         if self.queue.items or self.queue.taken or written:
             self.queue.tick(True if written else None)
-        source.tick()
+        source.tick(ready)
         if length >= 0 or splitter.counted is not None or splitter.request is not None:
             splitter.tick(passed)
         else:

@@ -22,6 +22,7 @@ def fifo_pointers(bench: Bench, opened: Opened, path: str, depth: int) -> None:
     inner = depth - 1
     bench.check((level <= inner) & (write.addr < inner) & (read.addr < inner))
     bench.check((some == (level != 0)) & (opened.inner(f"{path}.w_rdy") == (level != inner)))
+    bench.check(~opened.inner(f"{path}.ample") | (level != inner))
     bench.check(wrapped(read.addr + level, inner) == write.addr)
 
 
