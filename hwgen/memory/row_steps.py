@@ -111,8 +111,10 @@ class RowSteps(Part):
         group = Signal(range(max(self._fold, 2)))
         offset, word = Signal(word_bits), Signal(self._ring.place_bits - word_bits)
         count, end = Signal(range(beat + 1)), Signal(word_bits + ceil_log2(self._ring.span + 1))
-        # The row's elements end with this beat, with it the row, with that the run; `ends` and `final` are registers.
+        # The row's elements end with this beat, with it the row, with that the run; `ends` and `final` are registers,
+        # and so is whether this is a fold's last beat, and that of a final row.
         ends, row_ends, run_ends, final = Signal(), Signal(), Signal(), Signal()
+        whole, closing = Signal(init=self._fold == 1), Signal()
         short, passed, rest = Signal(), Signal.like(step.passed), Signal()
         move = self._offer(m, active, step)
         # Keeps operands from having no bits where a word is an element.
@@ -120,8 +122,8 @@ class RowSteps(Part):
         m.d.comb += [
             short.eq(self.elements <= beat),
             count.eq(Mux(ends, left, beat)),
-            row_ends.eq(ends & (group == self._fold - 1)),
-            run_ends.eq(row_ends & final),
+            row_ends.eq(ends & whole),
+            run_ends.eq(ends & (final if self._fold == 1 else closing)),
             end.eq(Cat(offset, none) + count),
             rest.eq(Cat(end[:word_bits], none).any()),
             passed.eq(end[word_bits:] + (ends & final & rest)),
@@ -134,12 +136,16 @@ class RowSteps(Part):
         ]
         with m.If(active & move):
             m.d.sync += [
-                group.eq(Mux(group == self._fold - 1, 0, group + 1)),
+                group.eq(Mux(whole, 0, group + 1)),
                 left.eq(Mux(row_ends, self.elements, left - count)),
                 ends.eq(Mux(row_ends, short, ends | (left <= 2 * beat))),
                 word.eq(word + passed),
                 offset.eq(end[:word_bits]),
             ]
+            if self._fold != 1:
+                # A row is final from its first beat on.
+                before = group == self._fold - 2
+                m.d.sync += [whole.eq(before), closing.eq(before & final)]
             with m.If(row_ends):
                 m.d.sync += [rows.eq(rows - 1), final.eq(rows == 2)]
             with m.If(ends & final):
