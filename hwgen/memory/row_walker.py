@@ -34,8 +34,8 @@ class RowWalker(Part):
     Row i of a job lies at `head + (i // group) stride + (i % group) head_stride`; if `packed` is set (only with
     group = 1) at `head + i row_bytes`, and a block is one request. A block of no rows asks for nothing.
 
-    Latency 2 cycles from a block to its first request, one more in the first block of a job, and one more for every
-    binary digit of `row_bytes` if packed. Throughput a row in 2 cycles and 2 cycles more a block, another one a job.
+    Latency 3 cycles from a block to its first request, one more in the first block of a job, and one more for every
+    binary digit of `row_bytes` if packed. Throughput a row in 2 cycles and 3 cycles more a block, another one a job.
 
     With `seek` a block says where it starts (and `group` must be 1). That takes a cycle more for every binary digit of
     its first row's number, 0 having one, unless this is the row behind the block before.
@@ -70,9 +70,11 @@ class RowWalker(Part):
         # Rows that are left, and whether there are any.
         self._left, self._some, self._last = Signal(QUERY_BITS), Signal(), Signal()
         self._bytes, self._factor = Signal(BYTE_COUNT_BITS), Signal(ROW_BYTES_BITS)
-        # A block is taken or waited for, the one that is taken starts at the job's first row, the next row is found.
+        # A block is taken or waited for; a cycle later, it starts at the job's first row; the next row is found.
         self._beginning, self._rewinding, self._stepping = Signal(), Signal(), Signal()
-        self._multiplying, self._seeking = Signal(), Signal()
+        self._multiplying, self._seeking, self._rewind = Signal(), Signal(), Signal()
+        # What is left of a block's first row's number, and its unit.
+        self._number, self._distance = Signal(ROW_BITS), Signal(address_bits)
         group_last = Signal(GROUP_BITS)
         # A row is asked for between one step and the next: time to compare.
         m.d.sync += [group_last.eq(self.group - 1), self._member_last.eq(self._member == group_last)]
@@ -88,7 +90,10 @@ class RowWalker(Part):
             with m.State("BLOCK"):
                 m.d.comb += self._beginning.eq(1)
                 with m.If(self.block.valid):
-                    self._begin(m)
+                    m.next = "PLACE"
+            with m.State("PLACE"):
+                # That a block is there is known late, and addresses are wide: they wait until it was taken.
+                self._place(m)
             if self._seek:
                 with m.State("SEEK"):
                     m.d.comb += self._seeking.eq(1)
@@ -107,23 +112,21 @@ class RowWalker(Part):
         self._address(m)
         return m
 
-    def _begin(self, m: Module) -> None:
-        """Take a block."""
-        block = self.block.payload
+    def _place(self, m: Module) -> None:
+        """Where the block that was taken begins."""
         m.d.sync += self._fresh.eq(0)
         self._found(m)
         if not self._seek:
-            m.d.comb += self._rewinding.eq(self._fresh | block.rewind)
+            m.d.comb += self._rewinding.eq(self._fresh | self._rewind)
             return
-        # What is left of a block's first row's number, its unit, and the row behind the block before.
-        self._number, self._distance = Signal(ROW_BITS), Signal(self._params.config.address_bits)
+        # The row behind the block before.
         self._following = Signal(ROW_BITS)
-        away = block.row != Mux(self._fresh, 0, self._following)
-        m.d.comb += self._rewinding.eq(self._fresh | ((block.rows != 0) & away))
+        away = self._number != Mux(self._fresh, 0, self._following)
+        m.d.comb += self._rewinding.eq(self._fresh | (self._some & away))
         with m.If(self._fresh):
             m.d.sync += self._following.eq(0)
-        with m.If(block.rows != 0):
-            m.d.sync += self._following.eq(block.row + block.rows)
+        with m.If(self._some):
+            m.d.sync += self._following.eq(self._number + self._left)
             with m.If(away):
                 m.next = "SEEK"
 
@@ -145,6 +148,8 @@ class RowWalker(Part):
                 multiple.eq(block.rows),
                 self._factor.eq(self.row_bytes),
             ]
+            if not self._seek:
+                m.d.sync += self._rewind.eq(block.rewind)
         with m.Else():
             with m.If(self._stepping):
                 m.d.sync += self._left.eq(Mux(self.packed, 0, self._left - 1))

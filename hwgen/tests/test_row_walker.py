@@ -152,10 +152,10 @@ def offers(s: Fields, rows: int, rest: int) -> list[int]:
 
 def test_latency_and_throughput() -> None:
     s = {"stride": 64, "head_stride": 0, "group": 1, "row_bytes": 64, "packed": 0}
-    assert offers(s, 5, 20) == [3, 5, 7, 9, 11, 13]
+    assert offers(s, 5, 20) == [4, 6, 8, 10, 12, 14]
     # Seven cycles more to multiply by 64.
-    assert offers({**s, "packed": 1}, 5, 20) == [10, 12]
-    assert offers(s, 0, 20) == [3]
+    assert offers({**s, "packed": 1}, 5, 20) == [11, 13]
+    assert offers(s, 0, 20) == [4]
 
 
 def test_seeking_takes_a_cycle_a_digit_unless_the_rows_follow() -> None:
@@ -165,9 +165,9 @@ def test_seeking_takes_a_cycle_a_digit_unless_the_rows_follow() -> None:
         blocks = [{"rows": 1, "row": start, "last": 0} for start in (row, row + 1, row)]
         cycles = [s | ready | {"block.payload": blocks[0]}, {}, {"block.payload": blocks[1]}]
         # The first block is taken in cycle 1, the second one when the first one's row has been asked for.
-        cycles += [{}] * (4 + digits) + [{"block.payload": blocks[2]}]
+        cycles += [{}] * (5 + digits) + [{"block.payload": blocks[2]}]
         seen = clocked(RowWalker(WIDE, True), cycles, ["block.ready", "request.valid"], 60)
         taken = [t for t, (now, _) in enumerate(seen) if now][:3]
         offers = [t for t, (_, valid) in enumerate(seen) if valid][:3]
         sought = 0 if row == 0 else digits
-        assert [later - t for t, later in zip(taken, offers, strict=True)] == [2 + sought, 2, 2 + digits]
+        assert [later - t for t, later in zip(taken, offers, strict=True)] == [3 + sought, 3, 3 + digits]

@@ -13,8 +13,8 @@ class Walker:
     """`RowWalker`; addresses are those within a chunk.
 
     Members: head, block (queues); open (a block may be taken); request, run (offered, or None) with request_taken,
-    run_taken, asked (rows of the last request); state; wait (cycles to multiply); base, position, row (addresses);
-    member; left, last.
+    run_taken, asked (rows of the last request); state; wait (cycles to find a block's place and to multiply); base,
+    position, row (addresses); member; left, last.
     """
 
     __slots__ = (
@@ -90,9 +90,10 @@ class Walker:
         if block.rewind:
             self.position = self.row = self.base
             self.member = 0
-        self.state = ROW
+        # Its place is found in a cycle, its bytes in more.
+        self.state, self.wait = MULTIPLY, 1
         if self.tensor.packed:
-            self.state, self.wait = MULTIPLY, self.tensor.row_bytes.bit_length()
+            self.wait += self.tensor.row_bytes.bit_length()
 
     def _row(self, free: bool) -> bool:
         if self.left == 0:
