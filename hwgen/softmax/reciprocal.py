@@ -105,10 +105,12 @@ class Reciprocal(Part):
         frac = reciprocal_frac(p)
         divisor, exponent = self._normalise(m)
         inverse = self._table(m, divisor)
-        reduced = delayed(m, divisor[-frac:], 1, "reduced")
+        # The divisor rounded up, beside the table: all steps multiply by the same.
+        above = Signal(frac + 1, reset_less=True)
+        m.d.sync += above.eq(divisor[-frac:] + 1)
         for i in range(newton_steps(p)):
-            inverse = self._newton(m, reduced, inverse, i)
-            reduced = delayed(m, reduced, NEWTON_CYCLES, f"reduced_{i}")
+            inverse = self._newton(m, above, inverse, i)
+            above = delayed(m, above, NEWTON_CYCLES, f"above_{i}")
         later = latency - NORMALISE_STEPS
         void, query = self.step_in.void, self.divisor
         m.d.comb += [
@@ -148,27 +150,19 @@ class Reciprocal(Part):
         m.d.sync += inverse.eq(entry.shift_left(frac - TABLE_FRAC))
         return inverse
 
-    def _newton(self, m: Module, reduced, inverse, i: int) -> Signal:
-        """The error `1 - d r` with d rounded up, then `r + r error` rounded down, NEWTON_CYCLES later."""
+    def _newton(self, m: Module, above, inverse, i: int) -> Signal:
+        """The error `1 - d r` with d rounded up, less a unit, then `r + r error` rounded down, NEWTON_CYCLES later."""
         frac = reciprocal_frac(self._params)
-        above, product, error, part, better = (
+        product, error, part, better = (
             Signal(bits, name=f"{name}_{i}", reset_less=True)
-            for name, bits in (
-                ("above", frac + 1),
-                ("product", 2 * frac + 2),
-                ("error", frac),
-                ("part", 2 * frac + 1),
-                ("better", frac + 1),
-            )
+            for name, bits in (("product", 2 * frac + 2), ("error", frac), ("part", 2 * frac + 1), ("better", frac + 1))
         )
-        gap = Signal(signed(2 * frac + 3), name=f"gap_{i}")
         early = delayed(m, inverse, 1, f"inverse_{i}_at")
         late = delayed(m, early, 2, f"inverse_{i}_later")
-        m.d.comb += gap.eq((1 << (2 * frac)) - product)
         m.d.sync += [
-            above.eq(reduced + 1),
-            product.eq(above * early),
-            error.eq(Mux(gap < 0, 0, gap >> frac)),
+            product.eq(delayed(m, above, 1, f"above_{i}_at") * early),
+            # Below 1 a complement of digits is the difference to 1, less one of their units.
+            error.eq(Mux(product[2 * frac :].any(), 0, ~product[frac : 2 * frac])),
             part.eq(late * error),
             better.eq(delayed(m, late, 1, f"inverse_{i}_last") + (part >> frac)),
         ]

@@ -46,8 +46,8 @@ RULES = [
     ),
     Rule(
         "reciprocal",
-        r"assign gap_2 = 65'h1(0+) - product_2;|assign \\\$41  = \$signed\(gap_2\) < \$signed\(1'h0\);",
-        r"assign gap_2 = product_2 - 65'h1(0+);|assign \\\$41  = \$signed \( 1'h0 \) < \$signed \( gap_2 \);",
+        r"assign \\\$41  = \\\$39  \? 32'd0 : \\\$40 ;",
+        r"assign \\\$41  = (\\\$39 +\? \\\$40 +: 32'd0|1'h1 +\? 32'd0 : \\\$40) *;",
         "without its third step the reciprocal lacks 2^-27.3 of itself at most (its table lacks 2^-6.8, not 2^-6.6): a "
         "quotient below 2^26 lacks 0.66 with what is cut off, and so is at most 1 too small",
     ),
