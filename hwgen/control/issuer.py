@@ -322,7 +322,7 @@ class Issuer(VisitIssuer):
         # Whether a slot visited with this key stays for the next one, which is the first, and its edge then.
         self._staying, self._next_low, self._low_edge = Signal(), Signal(p.slot_bits), Signal(signed(EDGE_BITS))
         # Compared a visit ahead: whether there is a key, the current one is the first or the last one, its edge hides a
-        # column, and the current slot leaves behind it.
+        # column, the current slot leaves behind it and, as for every issuer, is the last one.
         self._some, self._first_key, self._last_key, self._hides, self._leaves = (Signal() for _ in range(5))
         self._left = Signal.like(self._block.keys)
         self._less = Signal(signed(GROUP_BITS + 1))
@@ -348,7 +348,6 @@ class Issuer(VisitIssuer):
         p, block = self._params, self._block
         last_slot = self._last_slot
         m.d.comb += [
-            last_slot.eq(self._slot == block.slots),
             skip.eq(Mux(self._hides & (self._slot == self._low), self._edge[: p.count_bits], 0)),
             width.eq(Mux(last_slot, block.width, p.config.cols)),
         ]
@@ -378,6 +377,7 @@ class Issuer(VisitIssuer):
             self._first_key.eq(1),
             self._last_key.eq(payload.keys == 1),
             self._slot.eq(payload.void_slots),
+            self._last_slot.eq(payload.void_slots == payload.slots),
             self._low.eq(payload.void_slots),
             self._edge.eq(payload.edge),
             self._hides.eq(payload.causal & (payload.edge > 0)),
@@ -399,6 +399,7 @@ class Issuer(VisitIssuer):
                 self._last_key.eq(self._left == 2),
                 self._low.eq(low),
                 self._slot.eq(low),
+                self._last_slot.eq(low == self._block.slots),
                 self._edge.eq(edge),
                 self._hides.eq(self._block.causal & (edge > 0)),
                 self._staying.eq(0),
@@ -406,6 +407,7 @@ class Issuer(VisitIssuer):
         with m.Else():
             m.d.sync += [
                 self._slot.eq(self._slot + 1),
+                self._last_slot.eq(self._slot + 1 == self._block.slots),
                 self._staying.eq(~self._leaves),
                 self._next_low.eq(low),
                 self._low_edge.eq(edge),

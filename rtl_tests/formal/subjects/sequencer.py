@@ -62,6 +62,7 @@ def ending() -> Bench:
     last_slot, last_key = opened.inner("_last_slot"), opened.inner("_last_key")
     live = active & some
     bench.check(~live | ((slot <= block.slots) & (left != 0) & (last_key == (left == 1))))
+    bench.check(~live | (last_slot == (slot == block.slots)))
     bench.check(~(live & opened.inner("_staying")) | (opened.inner("_next_low") <= block.slots))
     bench.check(~active | (some == (block.keys != 0)))
     # Each key's row is claimed once: with the visit of its last slot.
