@@ -16,7 +16,7 @@ class BlockWalker(Part):
 
     Where keys are given as segments, a block's are those of its job, and rows and void slots are not found here.
 
-    Latency slots + 5 cycles a block at most, and ceil(cols x slots / group) + 1 more in a causal job of grouped heads,
+    Latency slots + 5 cycles a block at most, and ceil(cols x slots / group) + 2 more in a causal job of grouped heads,
     hidden behind the blocks before; with segments slots + 2. `working`: a job is being cut.
     """
 
@@ -40,6 +40,8 @@ class BlockWalker(Part):
         # offset, which is what they see if there is no part.
         self._end, self._part = Signal(QUERY_BITS), Signal(GROUP_BITS + 8)
         self._sight = Signal(signed(QUERY_BITS + 2))
+        # The part less a group: whether there is one more position in it is a bit.
+        over = Signal(signed(len(self._part) + 1))
         self._resident, size = Signal(), self._params.block
         m.d.sync += [
             self._rest.eq(self._left - block.queries),
@@ -78,8 +80,11 @@ class BlockWalker(Part):
                         m.next = "DIVIDE"
             if not self._params.segmented:
                 with m.State("DIVIDE"):
-                    with m.If(self._part >= job.group):
-                        m.d.sync += [self._part.eq(self._part - job.group), self._sight.eq(self._sight + 1)]
+                    m.d.sync += over.eq(self._part - job.group)
+                    m.next = "COUNT_POSITIONS"
+                with m.State("COUNT_POSITIONS"):
+                    with m.If(~over[-1]):
+                        m.d.sync += [self._part.eq(over), over.eq(over - job.group), self._sight.eq(self._sight + 1)]
                     with m.Else():
                         m.next = "KEYS"
                 with m.State("KEYS"):

@@ -74,7 +74,7 @@ class BlockWalker:
         self.state = KEYS
         if job.causal and job.group != 1:
             self.positions += (self.part + queries) // job.group
-            self.wait = (self.part + queries) // job.group + 1
+            self.wait = (self.part + queries) // job.group + 2
             self.part = (self.part + queries) % job.group
             self.state = DIVIDE
         elif job.causal:
