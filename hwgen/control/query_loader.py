@@ -126,11 +126,15 @@ class QueryLoader(Part):
             with m.If(column == c.cols - 1):
                 m.d.sync += [column.eq(0), slot.eq(slot + 1)]
         where = Cat(fold[: p.fold_e_bits], slot, self._bank)
-        m.d.sync += [
-            self.rows.eq(Mux(taken, 1 << group, 0)),
-            self.columns.eq(1 << column),
-            self.operand.eq(where),
-            self.elements.eq(payload.elements),
+        m.d.sync += self.rows.eq(Mux(taken, 1 << group, 0))
+        # What means nothing without a row is not reset.
+        m.d.comb += [
+            port.eq(delayed(m, value, 1, name))
+            for name, port, value in (
+                ("column_mask", self.columns, (1 << column)[: c.cols]),
+                ("where", self.operand, where),
+                ("taken_elements", self.elements, payload.elements),
+            )
         ]
         facts = {"exponent": payload.exponent, "poisoned": payload.poisoned}
         if p.score is not None and p.partition.query.outputs:

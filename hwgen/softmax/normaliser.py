@@ -149,4 +149,6 @@ class NormaliserLane(Part):
         rounded = Mux(total > infinity, infinity, total)
         number = Cat(Mux(zero, 0, rounded)[: fmt.bits - 1], sign)
         nan = infinity | 1 << (fmt.mantissa_bits - 1)
-        m.d.sync += self.code.eq(Mux(empty, 0, Mux(poisoned, nan, number)))
+        code = Signal.like(self.code, name="packed", reset_less=True)
+        m.d.sync += code.eq(Mux(empty, 0, Mux(poisoned, nan, number)))
+        m.d.comb += self.code.eq(code)
