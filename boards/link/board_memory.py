@@ -114,6 +114,7 @@ class BoardMemory(Part):
         beat, step, word = bursts.output, Signal(), Signal(layout)
         index = Signal(self._bits, reset_less=True)
         m.d.comb += [
+            bursts.room.eq(1),
             bursts.input.valid.eq(self.ar.valid),
             bursts.input.payload.eq(self.ar.payload),
             self.ar.ready.eq(bursts.input.ready),
@@ -149,9 +150,10 @@ class BoardMemory(Part):
         data = Signal(self._params.config.bus_bits, reset_less=True)
         m.d.comb += [
             # A burst sets out when there is a place for its response: nothing stops it then but the bridge's bytes.
-            bursts.input.valid.eq(self.aw.valid & responses.room),
+            bursts.room.eq(responses.room),
+            bursts.input.valid.eq(self.aw.valid),
             bursts.input.payload.eq(self.aw.payload),
-            self.aw.ready.eq(bursts.input.ready & responses.room),
+            self.aw.ready.eq(bursts.input.ready),
             responses.begin.eq(self.aw.valid & self.aw.ready),
             w.ready.eq(ready),
             step.eq(w.valid & ready),

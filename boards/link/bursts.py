@@ -40,7 +40,7 @@ class Bursts(Part):
 
     Latency 3 cycles; throughput 1 beat, also from burst to burst if each has at least 2 beats; 3 bursts in flight.
 
-    Members: input; output; coming (a beat is offered in the next cycle).
+    Members: input; output; room (one may come, from the next cycle on); coming (a beat is offered in the next cycle).
     """
 
     LATENCY = 3
@@ -52,6 +52,7 @@ class Bursts(Part):
             {
                 "input": In(stream.Signature(burst_layout(params))),
                 "output": Out(stream.Signature(beat_layout(self._bits))),
+                "room": In(1),
                 "coming": Out(1),
             }
         )
@@ -59,8 +60,8 @@ class Bursts(Part):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         low = ceil_log2(self._params.bus_bytes)
-        # Nothing is asked for; its address is known.
-        free, known = Signal(init=1), Signal()
+        # A burst may come; none has; the address of one that has is known.
+        ready, free, known = Signal(init=1), Signal(init=1), Signal()
         address, length = Signal(self._params.config.address_bits), Signal(8)
         index, inside, beats = Signal(self._bits), Signal(), Signal(8)
         # Beats behind the one that is offered.
@@ -68,7 +69,7 @@ class Bursts(Part):
         learn, begin, move, over = Signal(), Signal(), Signal(), Signal()
         # Without a beat one may begin; a burst's last one makes room for the next burst's first one.
         m.d.comb += [
-            self.input.ready.eq(free),
+            self.input.ready.eq(ready),
             move.eq(Mux(self.output.valid, self.output.ready, known)),
             over.eq(~self.output.valid | beat.last),
             begin.eq(known & move & over),
@@ -78,8 +79,11 @@ class Bursts(Part):
         with m.If(learn):
             m.d.sync += [index.eq(address[low:]), beats.eq(length), free.eq(1)]
             m.d.sync += inside.eq(in_memory(address, self._memory_bytes))
-        with m.If(self.input.valid & self.input.ready):
-            m.d.sync += [free.eq(0), address.eq(self.input.payload.address), length.eq(self.input.payload.length)]
+        with m.If((free | learn) & self.room):
+            m.d.sync += ready.eq(1)
+        with m.If(self.input.valid & ready):
+            m.d.sync += [ready.eq(0), free.eq(0)]
+            m.d.sync += [address.eq(self.input.payload.address), length.eq(self.input.payload.length)]
         m.d.sync += known.eq(learn | (known & ~begin))
         with m.If(move):
             m.d.sync += [
