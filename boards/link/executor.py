@@ -55,8 +55,11 @@ class Executor(Part):
         self._field, self._length = self.header[16:48], self.header[48:64]
         self._session, self._last, self._reply = Signal(), Signal(8), Signal(32)
         self._address, self._index, self._left = Signal(32), Signal(COUNT_BITS), Signal(COUNT_BITS)
-        self._word, self._wait = Signal(32), Signal(range(FETCH_CYCLES + 1))
+        self._word, self._wait, self._failed = Signal(32), Signal(range(FETCH_CYCLES + 1)), Signal()
         self._judge(m)
+        m.d.sync += self._failed.eq(0)
+        with m.If(self._failed):
+            m.d.sync += self._reply.eq(Status.BUS)
         m.d.comb += [
             self.data_address.eq(self._index),
             self.answer_header.eq(
@@ -178,8 +181,8 @@ class Executor(Part):
             m.next = "SETTLE"
 
     def _note(self, m: Module, error: Any) -> None:
-        with m.If(error):
-            m.d.sync += self._reply.eq(Status.BUS)
+        """The answer says so from the next cycle but one on, which is before it is sent."""
+        m.d.sync += self._failed.eq(error)
 
     def _tell(self, m: Module) -> Signal:
         """The byte of the identity that the index names, a cycle later."""
@@ -220,7 +223,8 @@ class Executor(Part):
             m.d.sync += [offer.eq(~outside) for offer in offers]
             m.next = f"{name}_WAIT"
             with m.If(outside):
-                m.d.sync += [self._word.eq(0), self._reply.eq(Status.BUS)]
+                m.d.sync += self._word.eq(0)
+                self._note(m, 1)
                 m.next = then
         with m.State(f"{name}_WAIT"):
             m.d.comb += ready.eq(1)
