@@ -53,7 +53,7 @@ class OutputUnit(Part):
     """Every drain step passes the reciprocal, fetches its values, is divided and queued; nothing in between stops.
 
     `room` says that the queues have a place for one more step. Latency `output_latency` cycles from `step` to `o`, 3
-    to `lse`; throughput 1 step a cycle.
+    to `lse`; throughput 1 step a cycle, a query in 2 cycles.
 
     Members: step, room; result_address, result (one a lane, one cycle later); drain_columns, drain_rows, drain_address,
     drain (the value array's); drained, drained_slot (a slot's values have been read); o, lse; poisoned (a query's
@@ -112,7 +112,7 @@ class OutputUnit(Part):
 
     def _queue_lse(self, m: Module, step, result) -> None:
         layout = lse_beat(self._params)
-        queue = Queue(width=layout.size, depth=LSE_DEPTH)
+        queue = Queue(width=layout.size, depth=LSE_DEPTH, rests=True)
         place(m, "lse_queue", queue)
         entry = data.View(layout, queue.w_data)
         blank = step.void | result.empty

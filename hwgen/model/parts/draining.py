@@ -29,7 +29,7 @@ class Drain:
         self.block, self.issuer, self.cols = block, issuer, c.cols
         self.row_beats = -(-head_f // c.out_beat)
         self.depth = queue_depth(params)
-        self.o, self.lse = Fifo(self.depth), Fifo(LSE_DEPTH)
+        self.o, self.lse = Fifo(self.depth), Fifo(LSE_DEPTH, rests=True)
         self.read_latency = 1 + reciprocal_latency(params)
         self.latency = self.read_latency + drain_latency(params) + NormaliserLane.LATENCY
         self.results = [False] * c.slots
