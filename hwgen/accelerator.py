@@ -329,6 +329,9 @@ class Accelerator(Part):
         queue, core, traffic = self._queue, self._core, self._traffic
         counters, snapshot = self._counters, self._snapshot
         clear = self._registers.clear_counters | queue.clear_counters
+        # That a job is taken is known late, in the midst of the core.
+        job = Signal()
+        m.d.sync += job.eq(core.job.valid & core.job.ready)
         m.d.comb += [
             core.active.eq(queue.working),
             core.clear.eq(clear),
@@ -338,7 +341,7 @@ class Accelerator(Part):
             traffic.read_wait.eq(self._reads.waiting),
             traffic.write_wait.eq(self._writes.waiting),
             traffic.descriptor.eq(queue.capture),
-            traffic.job.eq(core.job.valid & core.job.ready),
+            traffic.job.eq(job),
             traffic.group.eq(self._unit.derived.group),
             traffic.poisoned_row.eq(core.poisoned_row),
             snapshot.capture.eq(queue.capture),
