@@ -66,7 +66,9 @@ class RowWalker(Part):
         # Where the job's tensor, the current position and the current row begin; no block of the job came so far.
         self._base, self._position, self._row = Signal(address_bits), Signal(address_bits), Signal(address_bits)
         self._fresh = Signal()
-        self._member, self._member_last = Signal(GROUP_BITS), Signal()
+        # The row's head in the group, whether it is the last one or the last but one, and what row comes behind it.
+        self._member, self._member_last, self._member_second = Signal(GROUP_BITS), Signal(), Signal()
+        self._next = Signal(address_bits)
         # Rows that are left, and whether there are any.
         self._left, self._some, self._last = Signal(QUERY_BITS), Signal(), Signal()
         self._bytes, self._factor = Signal(BYTE_COUNT_BITS), Signal(ROW_BYTES_BITS)
@@ -75,9 +77,10 @@ class RowWalker(Part):
         self._multiplying, self._seeking, self._rewind = Signal(), Signal(), Signal()
         # What is left of a block's first row's number, and its unit.
         self._number, self._distance = Signal(ROW_BITS), Signal(address_bits)
-        group_last = Signal(GROUP_BITS)
-        # A row is asked for between one step and the next: time to compare.
-        m.d.sync += [group_last.eq(self.group - 1), self._member_last.eq(self._member == group_last)]
+        self._single, self._group_second = Signal(), Signal(GROUP_BITS)
+        # A row is asked for between one step and the next: time to compare, and to add.
+        m.d.sync += [self._single.eq(self.group == 1), self._group_second.eq(self.group - 2)]
+        m.d.sync += self._member_second.eq(self._member == self._group_second)
         for output in (self.request, self.run):
             with m.If(output.ready):
                 m.d.sync += output.valid.eq(0)
@@ -181,20 +184,20 @@ class RowWalker(Part):
 
     def _address(self, m: Module) -> None:
         """The job's first row, or the next one: behind the current one or behind the position's first."""
-        following, step = Signal.like(self._row), Signal.like(self._row)
-        m.d.comb += [
-            step.eq(Mux(self.packed, self._bytes, Mux(self._member_last, self.stride, self.head_stride))),
-            following.eq(Mux(self._member_last, self._position, self._row) + step),
-        ]
+        step = Signal.like(self._row)
+        m.d.comb += step.eq(Mux(self.packed, self._bytes, Mux(self._member_last, self.stride, self.head_stride)))
+        m.d.sync += self._next.eq(Mux(self._member_last, self._position, self._row) + step)
         with m.If(self._rewinding):
             m.d.sync += [self._position.eq(self._base), self._row.eq(self._base), self._member.eq(0)]
+            m.d.sync += self._member_last.eq(self._single)
         with m.Elif(self._stepping):
             m.d.sync += [
-                self._row.eq(following),
+                self._row.eq(self._next),
                 self._member.eq(Mux(self._member_last, 0, self._member + 1)),
+                self._member_last.eq(Mux(self._member_last, self._single, self._member_second)),
             ]
             with m.If(self._member_last):
-                m.d.sync += self._position.eq(following)
+                m.d.sync += self._position.eq(self._next)
         if self._seek:
             self._find(m)
 

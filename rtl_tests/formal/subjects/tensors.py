@@ -71,18 +71,21 @@ def rows_hold(bench: Bench, opened: Opened, expected: tuple, base: Signal, posit
         "_member_last",
         "_left",
         "_fresh",
-        "group_last",
         "_bytes",
         "_last",
     )
-    first, position, row, counted, at_last, left, fresh, last, size, final = (opened.inner(name) for name in names)
+    first, position, row, counted, at_last, left, fresh, size, final = (opened.inner(name) for name in names)
     job, beginning, ask, step = (opened.state(name) for name in ("JOB", "BLOCK", "ROW", "STEP"))
     group, place = part.group[:2], opened.state("PLACE")
     bench.check((job | beginning | place | ask | step) & (~(beginning | place) | fresh))
     bench.check(~place | ((p == 0) & (member == 0) & (at_position == base) & (at_row == base)))
     bench.check(job | ((first == base) & bench.begun))
-    bench.check(~bench.begun | (last == part.group - 1))
-    bench.check(~step | ((at_last == (counted == last)) & (left != 0)))
+    second, single = opened.inner("_group_second"), opened.inner("_single")
+    bench.check(~bench.begun | ((second == (part.group - 2)[: len(second)]) & (single == (part.group == 1))))
+    bench.check(~(ask | step) | (at_last == (counted == part.group - 1)))
+    bench.check(~step | ((opened.inner("_member_second") == (counted == second)) & (left != 0)))
+    behind = Mux(at_last, position + part.stride, row + part.head_stride)
+    bench.check(~step | (opened.inner("_next") == behind[: len(row)]))
     bench.check(~(place | ask | step) | (opened.inner("_some") == (left != 0)))
     working = (ask | step) & (left != 0)
     bench.check(~(place | ask | step) | (final & (size == part.row_bytes)))
