@@ -84,6 +84,9 @@ class Core(Part):
 
     def elaborate(self, platform):
         m = Module()
+        # Of all parts' own: whoever gives it is far, and it has been the same for long when the first visit starts.
+        self._geometry = Signal(geometry_layout(self._params))
+        m.d.sync += self._geometry.eq(self.geometry)
         self._place(m)
         self._connect_blocks(m)
         self._connect_operands(m)
@@ -235,7 +238,7 @@ class Core(Part):
             ]
         m.d.comb += [
             self._value.visit.eq(self._groups[0].visit),
-            self._value.last_fold.eq(self.geometry.last_fold_f),
+            self._value.last_fold.eq(self._geometry.last_fold_f),
         ]
 
     def _connect_drain(self, m: Module) -> None:
@@ -243,7 +246,7 @@ class Core(Part):
         connect(m, output.o, flipped(self.o))
         connect(m, output.lse, flipped(self.lse))
         m.d.comb += [
-            self._drain.head_f.eq(self.geometry.head_f),
+            self._drain.head_f.eq(self._geometry.head_f),
             self._drain.done.eq(value.done),
             self._drain.done_slot.eq(value.done_slot),
             self._drain.room.eq(output.room),
@@ -263,6 +266,12 @@ class Core(Part):
     def _connect_status(self, m: Module) -> None:
         run, issuer, events = self._run, self._issuer, self._events
         loader, more = self._loader, Signal()
+        # What is noticed of scores is told a cycle later: it comes from all lanes.
+        saturated, poisoned = Signal(), Signal()
+        m.d.sync += [
+            saturated.eq(Cat(group.saturated for group in self._groups).any()),
+            poisoned.eq(self._output.poisoned),
+        ]
         m.d.sync += more.eq(self._walker.working | self.job.valid)
         m.d.sync += [self.hungry.eq(~loader.loaded.any()), self.loaded.eq(loader.block.valid & loader.block.ready)]
         m.d.comb += [
@@ -273,17 +282,17 @@ class Core(Part):
             run.lse_waiting.eq(self.lse.valid),
             run.visit.eq(issuer.tag.valid),
             run.clear.eq(self.clear),
-            run.saturated_now.eq(Cat(group.saturated for group in self._groups).any()),
-            run.poisoned_now.eq(self._output.poisoned),
+            run.saturated_now.eq(saturated),
+            run.poisoned_now.eq(poisoned),
             self.busy.eq(run.busy),
             self.saturated.eq(run.saturated),
             self.poisoned.eq(run.poisoned),
-            self.poisoned_row.eq(self._output.poisoned),
-            issuer.geometry.eq(self.geometry),
+            self.poisoned_row.eq(poisoned),
+            issuer.geometry.eq(self._geometry),
             issuer.busy.eq(run.busy),
             issuer.running.eq(run.running),
             issuer.more.eq(more),
-            events.last_fold_e.eq(self.geometry.last_fold_e),
+            events.last_fold_e.eq(self._geometry.last_fold_e),
             events.busy.eq(run.busy | self.active),
             events.cause.eq(issuer.cause),
             events.value_busy.eq(self._value.busy),

@@ -1,6 +1,6 @@
 """Whether the machine works, and what it noticed."""
 
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib.wiring import In, Out
 
 from hwgen.params import Params
@@ -27,14 +27,21 @@ class RunState(Part):
 
     def elaborate(self, platform):
         m = Module()
-        jobs, blocks, issued = Signal(JOB_COUNT_BITS), Signal(BLOCK_COUNT_BITS), Signal()
+        jobs, blocks = Signal(JOB_COUNT_BITS), Signal(BLOCK_COUNT_BITS)
+        # A job that was accepted is counted a cycle late, and while it is there so may its blocks be. Whether there are
+        # any is known beside their number.
+        accepted, begun, issued, any_jobs, any_blocks = (Signal() for _ in range(5))
+        with m.If(accepted != self.finished):
+            m.d.sync += [jobs.eq(Mux(accepted, jobs + 1, jobs - 1)), any_jobs.eq(accepted | (jobs != 1))]
+        with m.If(begun != issued):
+            m.d.sync += [blocks.eq(Mux(begun, blocks + 1, blocks - 1)), any_blocks.eq(begun | (blocks != 1))]
         m.d.sync += [
+            accepted.eq(self.accepted),
+            begun.eq(self.begun),
             issued.eq(self.issued),
-            blocks.eq(blocks + self.begun - issued),
-            jobs.eq(jobs + self.accepted - self.finished),
             self.running.eq(self.busy & (self.running | self.visit)),
             self.saturated.eq((self.saturated & ~self.clear) | self.saturated_now),
             self.poisoned.eq((self.poisoned & ~self.clear) | self.poisoned_now),
         ]
-        m.d.comb += self.busy.eq((jobs != 0) | (blocks != 0) | self.lse_waiting)
+        m.d.comb += self.busy.eq(accepted | any_jobs | any_blocks | self.lse_waiting)
         return m
