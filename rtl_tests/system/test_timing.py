@@ -70,9 +70,9 @@ def fill(core: Params, queries: int, head: Head | None = None) -> int:
     """Cycles from a job's acceptance to its first visit, for queries of one block."""
     c = core.config
     row = row_beats(head[0] if head else c.head_e, c.rows_e, core)
-    # The walker starts, bounds the keys, counts a slot a cycle and offers the block; the testbench knows of it a cycle
-    # after it sees it.
-    offered = 2 + -(-queries // c.cols)
+    # The walker starts, bounds the keys, chooses, counts a slot a cycle and offers the block; the testbench knows of it
+    # a cycle after it sees it.
+    offered = 3 + -(-queries // c.cols)
     first_beat = offered + QUEUE + 1
     last_beat = first_beat + queries * row - 1
     # A row is converted when it is complete; the loader knows of the block's last beat a cycle later.
@@ -144,8 +144,9 @@ def test_a_block_that_is_too_short_waits_for_the_next_queries(name: str) -> None
     core = params(name)
     result = run(name, plain_jobs(core, 3, (2 * core.block, 1)))
     load, work = core.block * core.config.head_e // core.config.beat, core.config.slots * core.visit
-    # The loader turns to the next block while the visit is described, in a cycle of SETUP.
-    assert idle(result)[Cause.WAIT_Q] == load - work > 0
+    # The next block is there when the queue has rested; the loader turns to it while the visit is described, in a cycle
+    # of SETUP.
+    assert idle(result)[Cause.WAIT_Q] == load + 1 - work > 0
 
 
 @pytest.mark.parametrize(("name", "live"), LIVE)
