@@ -310,11 +310,11 @@ def test_what_there_is_not() -> None:
 def test_our_arithmetic_has_the_contract_s_widths() -> None:
     params = Params(preset("ecp5"))
     found = operations(machine_parts(params))
-    assert found["score_array", "multiply"] == Operation("multiply", "int", (18, 18))
-    assert found["score_array", "add"].bits == (params.sum_bits,) == (39,)
-    assert found["score_array", "fold"].bits == (params.qk_bits,) == (41,)
-    assert found["value_array", "multiply"].bits == (18, 18)
-    assert found["value_array", "shift"].bits == (44, 6)
+    assert found["score_array", "multiply"] == Operation("multiply", "int", (16, 16))
+    assert found["score_array", "add"].bits == (params.sum_bits,) == (35,)
+    assert found["score_array", "fold"].bits == (params.qk_bits,) == (37,)
+    assert found["value_array", "multiply"].bits == (16, 18)
+    assert found["value_array", "shift"].bits == (36, 6)
     wide = operations(machine_parts(Params(preset("sim"))))
     assert wide["value_array", "multiply"].bits == (18, 26)
 
