@@ -84,9 +84,6 @@ class Core(Part):
 
     def elaborate(self, platform):
         m = Module()
-        # Of all parts' own: whoever gives it is far, and it has been the same for long when the first visit starts.
-        self._geometry = Signal(geometry_layout(self._params))
-        m.d.sync += self._geometry.eq(self.geometry)
         self._place(m)
         self._connect_blocks(m)
         self._connect_operands(m)
@@ -238,7 +235,7 @@ class Core(Part):
             ]
         m.d.comb += [
             self._value.visit.eq(self._groups[0].visit),
-            self._value.last_fold.eq(self._geometry.last_fold_f),
+            self._value.last_fold.eq(self.geometry.last_fold_f),
         ]
 
     def _connect_drain(self, m: Module) -> None:
@@ -246,7 +243,7 @@ class Core(Part):
         connect(m, output.o, flipped(self.o))
         connect(m, output.lse, flipped(self.lse))
         m.d.comb += [
-            self._drain.head_f.eq(self._geometry.head_f),
+            self._drain.head_f.eq(self.geometry.head_f),
             self._drain.done.eq(value.done),
             self._drain.done_slot.eq(value.done_slot),
             self._drain.room.eq(output.room),
@@ -288,11 +285,11 @@ class Core(Part):
             self.saturated.eq(run.saturated),
             self.poisoned.eq(run.poisoned),
             self.poisoned_row.eq(poisoned),
-            issuer.geometry.eq(self._geometry),
+            issuer.geometry.eq(self.geometry),
             issuer.busy.eq(run.busy),
             issuer.running.eq(run.running),
             issuer.more.eq(more),
-            events.last_fold_e.eq(self._geometry.last_fold_e),
+            events.last_fold_e.eq(self.geometry.last_fold_e),
             events.busy.eq(run.busy | self.active),
             events.cause.eq(issuer.cause),
             events.value_busy.eq(self._value.busy),
