@@ -63,7 +63,7 @@ class Slice(Part):
     """A register between two streams of `width` bits, and a second one behind it for what comes before the writer knows
     that nothing is taken: `input.ready` is a register.
 
-    Latency LATENCY cycles; throughput 1.
+    Latency LATENCY cycles; throughput 1. `soon` is what `input.ready` will be in the next cycle, for writers far off.
     """
 
     LATENCY = 1
@@ -71,21 +71,27 @@ class Slice(Part):
     def __init__(self, width: int) -> None:
         self._width = width
         payload = unsigned(width)
-        super().__init__({"input": In(stream.Signature(payload)), "output": Out(stream.Signature(payload))})
+        super().__init__(
+            {"input": In(stream.Signature(payload)), "output": Out(stream.Signature(payload)), "soon": Out(1, init=1)}
+        )
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         source, output = self.input, self.output
-        waiting = Signal()
+        waiting, stuck = Signal(), Signal()
         offered, following = Signal(self._width, reset_less=True), Signal(self._width, reset_less=True)
-        m.d.comb += [source.ready.eq(~waiting), output.payload.eq(offered)]
+        m.d.comb += [
+            source.ready.eq(~waiting),
+            output.payload.eq(offered),
+            stuck.eq(output.valid & ~output.ready),
+            self.soon.eq(~(stuck & (source.valid | waiting))),
+        ]
+        m.d.sync += waiting.eq(~self.soon)
         with m.If(~waiting):
             m.d.sync += following.eq(source.payload)
-        with m.If(~output.valid | output.ready):
-            m.d.sync += [output.valid.eq(source.valid | waiting), waiting.eq(0)]
+        with m.If(~stuck):
+            m.d.sync += output.valid.eq(source.valid | waiting)
             m.d.sync += offered.eq(Mux(waiting, following, source.payload))
-        with m.Elif(source.valid):
-            m.d.sync += waiting.eq(1)
         return m
 
 

@@ -19,10 +19,10 @@ class WriteClient(Part):
 
     Latency 2 cycles from a burst's last word to its offer; throughput 1 word a cycle and a burst in 2 cycles.
 
-    Members: request; words (exactly those that the requests touch; `ready` is a register); burst; queued (the words of
-    taken bursts, in order, always there); flush (from the next cycle on: forget all requests and all words of bursts
-    not taken; new ones are swallowed); drop (with flush: the words of taken bursts have left, forget the others from
-    the next cycle on); empty (no request and no word is held).
+    Members: request; words (exactly those that the requests touch; `ready` is a register); burst; queued (the next
+    word of the taken bursts, always there); leave (it is taken in the next cycle); flush (from the next cycle on:
+    forget all requests and all words of bursts not taken; new ones are swallowed); drop (with flush: the words of
+    taken bursts have left, forget the others from the next cycle on); empty (no request and no word is held).
     """
 
     def __init__(self, params: Params) -> None:
@@ -32,7 +32,8 @@ class WriteClient(Part):
                 "request": In(stream.Signature(request_layout(params))),
                 "words": In(stream.Signature(word_layout(params))),
                 "burst": Out(stream.Signature(burst_layout(params))),
-                "queued": Out(stream.Signature(word_layout(params))),
+                "queued": Out(word_layout(params)),
+                "leave": In(1),
                 "flush": In(1),
                 "drop": In(1),
                 "empty": Out(1),
@@ -53,16 +54,15 @@ class WriteClient(Part):
         # Words in the queue that belong to no burst that was offered.
         spare, written = Signal(range(depth + 2)), Signal()
         # Registers of the client's own: what starts in the engine is far from some client.
-        flushed, dropped = Signal(), Signal()
-        m.d.sync += [flushed.eq(self.flush), dropped.eq(self.drop)]
+        flushed, dropped, leaving = Signal(), Signal(), Signal()
+        m.d.sync += [flushed.eq(self.flush), dropped.eq(self.drop), leaving.eq(self.leave)]
         m.d.comb += [
             queue.w_data.eq(words.payload),
             words.ready.eq(queue.ample),
             written.eq(words.valid & words.ready & ~flushed),
             queue.w_en.eq(written),
-            self.queued.payload.eq(queue.r_data),
-            self.queued.valid.eq(queue.r_rdy),
-            queue.r_en.eq(self.queued.ready | dropped),
+            self.queued.eq(queue.r_data),
+            queue.r_en.eq(leaving | dropped),
             # A burst that is offered for the first time leaves the splitter, whether it is taken or not.
             found.ready.eq(passed),
             fits.eq(found.valid & (spare > found.payload.length) & ~passed),

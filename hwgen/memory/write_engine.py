@@ -123,13 +123,13 @@ class WriteEngine(Part):
         w, order, orders = self.w, Signal(self._order), self._orders
         sending, move, last, following = Signal(), Signal(), Signal(), Signal(self._order)
         source, word = Signal(self._count), Signal(word_layout(self._params))
-        # Whose words are on their way, if any are.
-        sender = Signal(self._count)
+        # Whose words are on their way, if any are, and in the next cycle.
+        sender, next_sender = Signal(self._count), Signal(self._count)
         sent = Cat(word.data, word.strobe, last, order.owner)
         channel = Slice(len(sent))
         place(m, "word_slice", channel)
         m.d.comb += [
-            word.as_value().eq(select(order.owner, [client.queued.payload for client in self._clients])),
+            word.as_value().eq(select(order.owner, [client.queued for client in self._clients])),
             following.eq(orders.r_data),
             move.eq(sending & channel.input.ready),
             orders.r_en.eq(~sending | (move & last)),
@@ -139,15 +139,16 @@ class WriteEngine(Part):
             Cat(w.payload.data, w.payload.strobe, w.payload.last, source).eq(channel.output.payload),
             channel.output.ready.eq(w.ready),
             self.taken.eq(source & (w.valid & w.ready).replicate(self._count)),
+            next_sender.eq(Mux(orders.r_en, Mux(orders.r_rdy, following.owner, 0), sender)),
         ]
+        m.d.sync += sender.eq(next_sender)
         with m.If(move):
             m.d.sync += [order.length.eq(order.length - 1), last.eq(order.length == 1)]
         with m.If(orders.r_en):
             m.d.sync += [sending.eq(orders.r_rdy), order.eq(following), last.eq(following.length == 0)]
-            m.d.sync += sender.eq(Mux(orders.r_rdy, following.owner, 0))
-        for owned, client in zip(sender, self._clients, strict=True):
+        for owned, client in zip(next_sender, self._clients, strict=True):
             m.d.comb += [
-                client.queued.ready.eq(owned & channel.input.ready),
+                client.leave.eq(owned & channel.soon),
                 client.drop.eq(drop & ~sending & orders.empty),
             ]
 

@@ -47,6 +47,8 @@ def engine(flushes: bool) -> tuple[Bench, WriteEngine, Opened]:
     bench.check(~opened.inner("rested") | part.idle)
     for i in range(CLIENTS):
         bench.check(opened.inner(f"client_{i}.flushed") == drop)
+        moves = opened.inner("sender")[i] & ~opened.inner("word_slice.waiting")
+        bench.check(opened.inner(f"client_{i}.leaving") == moves)
     bench.check(part.b.ready)
     return bench, part, opened
 
@@ -87,7 +89,7 @@ def flight() -> Bench:
         client_holds(bench, opened, f"client_{i}.", owed, rest)
         client = opened.inner("_clients")[i]
         # A word that is to be sent is there.
-        bench.check(~client.queued.ready | client.queued.valid)
+        bench.check(~opened.inner(f"client_{i}.leaving") | opened.inner(f"client_{i}.queue.r_rdy"))
         legal(bench, client.burst)
         bench.check(~rest | ~client.burst.valid)
     return bench
