@@ -263,12 +263,6 @@ class Core(Part):
     def _connect_status(self, m: Module) -> None:
         run, issuer, events = self._run, self._issuer, self._events
         loader, more = self._loader, Signal()
-        # What is noticed of scores is told a cycle later: it comes from all lanes.
-        saturated, poisoned = Signal(), Signal()
-        m.d.sync += [
-            saturated.eq(Cat(group.saturated for group in self._groups).any()),
-            poisoned.eq(self._output.poisoned),
-        ]
         m.d.sync += more.eq(self._walker.working | self.job.valid)
         m.d.sync += [self.hungry.eq(~loader.loaded.any()), self.loaded.eq(loader.block.valid & loader.block.ready)]
         m.d.comb += [
@@ -279,12 +273,12 @@ class Core(Part):
             run.lse_waiting.eq(self.lse.valid),
             run.visit.eq(issuer.tag.valid),
             run.clear.eq(self.clear),
-            run.saturated_now.eq(saturated),
-            run.poisoned_now.eq(poisoned),
+            run.saturated_now.eq(Cat(group.saturated for group in self._groups).any()),
+            run.poisoned_now.eq(self._output.poisoned),
             self.busy.eq(run.busy),
             self.saturated.eq(run.saturated),
             self.poisoned.eq(run.poisoned),
-            self.poisoned_row.eq(poisoned),
+            self.poisoned_row.eq(self._output.poisoned),
             issuer.geometry.eq(self.geometry),
             issuer.busy.eq(run.busy),
             issuer.running.eq(run.running),

@@ -16,7 +16,7 @@ class RunState(Part):
     be out before, all its queries are in, a cycle ago; sticky bits until `clear`.
 
     Members: accepted, finished (a job); begun, issued (a block of queries); lse_waiting; visit (one is issued), running
-    (one was, since `busy` rose); clear; saturated_now, poisoned_now, saturated, poisoned.
+    (one was, since `busy` rose); clear; saturated_now, poisoned_now; saturated, poisoned (two cycles later).
     """
 
     def __init__(self, params: Params) -> None:
@@ -31,6 +31,8 @@ class RunState(Part):
         # A job that was accepted is counted a cycle late, and while it is there so may its blocks be. Whether there are
         # any is known beside their number.
         accepted, begun, issued, any_jobs, any_blocks = (Signal() for _ in range(5))
+        # What is noticed comes from all lanes.
+        saturated, poisoned = Signal(), Signal()
         with m.If(accepted != self.finished):
             m.d.sync += [jobs.eq(Mux(accepted, jobs + 1, jobs - 1)), any_jobs.eq(accepted | (jobs != 1))]
         with m.If(begun != issued):
@@ -40,8 +42,10 @@ class RunState(Part):
             begun.eq(self.begun),
             issued.eq(self.issued),
             self.running.eq(self.busy & (self.running | self.visit)),
-            self.saturated.eq((self.saturated & ~self.clear) | self.saturated_now),
-            self.poisoned.eq((self.poisoned & ~self.clear) | self.poisoned_now),
+            saturated.eq(self.saturated_now),
+            poisoned.eq(self.poisoned_now),
+            self.saturated.eq((self.saturated & ~self.clear) | saturated),
+            self.poisoned.eq((self.poisoned & ~self.clear) | poisoned),
         ]
         m.d.comb += self.busy.eq(accepted | any_jobs | any_blocks | self.lse_waiting)
         return m
