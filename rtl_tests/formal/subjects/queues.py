@@ -83,6 +83,8 @@ def slice_of() -> Bench:
     bench.check((word.level == part.output.valid + waiting) & (~waiting | part.output.valid))
     bench.check(~word.at(0) | (part.output.payload == word.value))
     bench.check(~word.at(1) | (following == word.value))
+    bench.follows(part.soon, part.input.ready)
+    bench.follows(~part.soon, ~part.input.ready)
     return bench
 
 
@@ -110,7 +112,7 @@ def word_queue(depth: int) -> Bench:
 
 FULL = Breakage(WordQueue, "self.input.ready.eq(used != self._depth)", "self.input.ready.eq(1)")
 
-KEPT = "with m.If(~output.valid | output.ready):"
+KEPT = "with m.If(~stuck):"
 
 PROOFS = (
     Proof(
@@ -129,7 +131,7 @@ PROOFS = (
     Proof(
         "slice",
         "Slice",
-        "words leave once each, in order, as they came; what is offered stays",
+        "words leave once each, in order, as they came; what is offered stays; `soon` is `ready` a cycle before",
         slice_of,
         breakages=(Breakage(Slice, KEPT, "with m.If(1):"),),
     ),
