@@ -47,7 +47,7 @@ class Strip(NamedTuple):
 class Sites(NamedTuple):
     """Of a device. columns: of the groups; way: through the groups in the order in which the arrays' rows take them;
     memories: strips of block RAMs in the order in which the board's memory fills them, lane by lane, with what other
-    strips and others have left of them; kept: places of block RAMs for others, by what is in their names."""
+    strips and others have left of them; kept: places of both for others, by what is in their names."""
 
     columns: tuple[int, ...]
     way: tuple[Stretch, ...]
@@ -88,15 +88,26 @@ def block_ram(column: int, row: int, at: int) -> str:
 
 LFE5U_85F = Sites(
     columns=(4, 13, 22, 31, 40, 49, 58, 69, 78, 87, 96, 105, 114),
-    # Both arrays meet the lanes in the middle, where the way begins.
-    way=(Stretch(34, 22, 6, 0), Stretch(58, 46, 0, 12), Stretch(34, 22, 12, 7), Stretch(10, 22, 7, 12)),
+    # Both arrays meet the lanes in the middle, where the way begins. Two groups on it are left to the normaliser, which
+    # collects from all rows.
+    way=(
+        Stretch(10, 22, 5, 6),
+        Stretch(34, 22, 6, 0),
+        Stretch(58, 46, 0, 7),
+        Stretch(58, 46, 10, 12),
+        Stretch(34, 22, 12, 7),
+        Stretch(10, 22, 7, 12),
+    ),
     # Each lane of the board's memory lies in a part of the device: the first between the arrays on the left, two in the
     # rows where no array is, the last on the right.
     memories=(Strip((46, 22), 6, 0), Strip((70,), 0, 2), Strip((82, 70), 0, 12), Strip((46, 22), 12, 7)),
     kept={
-        "_buffer.facts.": (block_ram(49, 22, 2), block_ram(49, 22, 3)),
+        "_buffer.facts.": (block_ram(40, 22, 2), block_ram(40, 22, 3)),
         "read_engine.": tuple(block_ram(column, 70, at) for column in (49, 58) for at in range(PER_GROUP)),
         "bridge.": (block_ram(13, 70, 0), block_ram(13, 70, 1)),
+        "lane.": tuple(multiplier(40, 10, at) for at in range(PER_GROUP)),
+        "normaliser_": tuple(multiplier(87, 58, at) for at in range(PER_GROUP)),
+        "reciprocal.": tuple(multiplier(78, 58, at) for at in range(PER_GROUP)),
     },
 )
 
@@ -117,7 +128,7 @@ def places(netlist: Netlist, top: str, sites: Sites) -> dict[Names, str]:
             feeders.setdefault((found[1], int(found[2])), []).append(path)
         elif kind == BLOCK_RAM and MEMORY.search(name):
             memory.append(path)
-        elif kind == BLOCK_RAM:
+        elif kind in (BLOCK_RAM, MULTIPLIER):
             others.setdefault(next((text for text in sites.kept if text in name), ""), []).append(path)
     order = _alternating(cells)
     groups = list(sites.groups())

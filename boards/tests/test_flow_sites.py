@@ -30,6 +30,9 @@ MULTIPLIERS, BLOCK_RAMS = 156, 208
 """Of an LFE5U-85F, by Lattice's data sheet."""
 
 
+BUFFERS = ("key_buffer", "value_buffer")
+
+
 def cell(kind: str) -> dict[str, Any]:
     return {"type": kind, "parameters": {}, "attributes": {}, "port_directions": {}, "connections": {}}
 
@@ -56,9 +59,11 @@ def machine(rows: int, columns: int, lanes: int = 1) -> Netlist:
         "small_bank": {"memory.0.0": BLOCK_RAM},
         "accelerator": {"core": "core", "read_engine": "read_engine"},
         "read_engine": {f"client_{i}.queue.memory.0.{j}": BLOCK_RAM for i in range(3) for j in range(2)},
-        "core": {name: name for name in ("score_array", "value_array", "reciprocal", "key_buffer", "value_buffer")},
+        "core": {name: name for name in ("score_array", "value_array", "output_unit", "lane_group_0", *BUFFERS)},
         "key_buffer": {"facts.0.0": BLOCK_RAM},
         "value_buffer": {"facts.0.0": BLOCK_RAM},
+        "output_unit": {"reciprocal": "reciprocal", "normaliser_0": "reciprocal"},
+        "lane_group_0": {"lane": "reciprocal"},
         "reciprocal": {"product": MULTIPLIER},
         "cell": {"product": MULTIPLIER},
         "feeder": {"bank.0.0": BLOCK_RAM, "bank.0.1": BLOCK_RAM},
@@ -79,7 +84,7 @@ def row_of(names: Names) -> tuple[str, ...]:
 
 def test_every_row_has_a_group_of_its_own() -> None:
     found = places(machine(rows=16, columns=4, lanes=4), TOP, LFE5U_85F)
-    assert len(found) == 2 * 16 * (4 + 2) + 132 + 10
+    assert len(found) == 2 * 16 * (4 + 2) + 132 + 13
     assert len(set(found.values())) == len(found)
     rows: dict[Any, list[str]] = {}
     for names, site in found.items():
