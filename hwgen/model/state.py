@@ -336,8 +336,8 @@ def _walker(walker: Any) -> Holder:
 
 def _write_holders(machine: Clockwork) -> Iterator[Holder]:
     writes = machine.writes
-    fixed: tuple[str, ...] = ("behind", "address", "in_flight", "bursts", "order", "left", "word", "last", "credit")
-    yield Holder(writes, fixed, (), ("answers",), queues={"orders": ()})
+    fixed: tuple[str, ...] = ("behind", "address", "in_flight", "bursts", "order", "left", "credit")
+    yield Holder(writes, fixed, ("leaving",), ("answers",), queues={"orders": ()})
     for writer in machine.writers.values():
         yield Holder(writer, ("spare", "ready", "offered", "burst", "passed"), queues={"queue": ()})
         yield _splitter(writer.splitter)

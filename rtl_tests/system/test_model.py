@@ -37,8 +37,10 @@ def test_counters_are_those_of_the_rtl(number: int) -> None:
         (Work(shape=Shape(1, 1, 1, 40, 90, 8, 8), causal=True, offset=-3, lse=True), Memory(bandwidth=50)),
         # Blocks that see no key, in front of others of the same job; every row a burst of its own.
         (Work(shape=Shape(1, 6, 2, 20, 2, 2, 8), causal=True, offset=-9, lse=True), Memory(latency=3)),
+        # Results wait in all places up to the bus, so that one place more or less moves the end of the jobs.
+        (Work(shape=Shape(1, 2, 2, 80, 1, 8, 8), lse=True), Memory(latency=2, bandwidth=37)),
     ],
-    ids=["descriptor", "smallest", "decode", "slow and causal", "empty blocks"],
+    ids=["descriptor", "smallest", "decode", "slow and causal", "empty blocks", "full of results"],
 )
 def test_each_part_alone(work: Work, memory: Memory) -> None:
     """Where one part of the machine decides about the time: any constant of the model that is wrong shows."""

@@ -14,6 +14,9 @@ from hwgen.params import Params
 RESTING = (JOB, BLOCK, ROW)
 """States in which a walker may wait for others."""
 
+SLICE_WORDS = 2
+"""Words that leave: the one on the bus, and one behind it."""
+
 SETTLING = 16
 """More cycles than a request that moves on its own takes to come to rest."""
 
@@ -145,18 +148,20 @@ class WriteEngine:
     """`WriteEngine` and the memory behind it.
 
     Members: clients; behind (the arbiter's turn); address (AW is offered); in_flight; orders (queue of owners and
-    lengths); order, left (the burst that is sent: its owner, and words left, -1 if none is); word (W is offered), last;
-    bursts (in memory: taken addresses whose last word has not come), answers (times of responses); credit; waits.
+    lengths); order, left (the burst that is sent: its owner, and words left, -1 if none is); leaving (for each word in
+    the slice, first the one that W offers, whether it is its burst's last one); bursts (in memory: taken addresses
+    whose last word has not come), answers (times of responses); credit; waits.
     """
 
     def __init__(self, params: Params, clients: list[WriteClient], latency: int, bandwidth: int) -> None:
         self.clients, self.latency, self.bandwidth = clients, latency, bandwidth
         self.outstanding = params.config.outstanding
         self.orders = Fifo(self.outstanding + 1)
+        self.leaving: deque[bool] = deque()
         self.answers: deque[int] = deque()
         self.behind = self.in_flight = self.bursts = self.waits = self.order = 0
         self.left, self.quiet = -1, 0
-        self.address = self.word = self.last = False
+        self.address = False
         self.credit = MOST_CREDIT
 
     def idle(self) -> bool:
@@ -169,19 +174,21 @@ class WriteEngine:
                     self.credit = min(self.credit + self.bandwidth, MOST_CREDIT)
                 return
             self.quiet = 0
-        busy = self.in_flight or self.word or self.address or self.left >= 0 or not self.orders.empty()
+        busy = self.in_flight or self.leaving or self.address or self.left >= 0 or not self.orders.empty()
         self.quiet = self.quiet + 1 if not busy and all(client.quiet() for client in self.clients) else 0
         room = self.in_flight != self.outstanding
+        ready = len(self.leaving) < SLICE_WORDS
         self._memory(now)
-        self._send()
+        self._send(ready)
         issued = self._issue(room)
         for i, client in enumerate(self.clients):
             client.tick(issued == i)
 
     def _memory(self, now: int) -> None:
         """A word is taken, an address comes in, a response goes out."""
-        moves = self.word and self.bursts > 0 and self.credit >= BEAT_CREDIT
-        if self.word and not moves:
+        leaving = self.leaving
+        moves = bool(leaving) and self.bursts > 0 and self.credit >= BEAT_CREDIT
+        if leaving and not moves:
             self.waits += 1
         if self.answers and self.answers[0] == now:
             self.answers.popleft()
@@ -189,23 +196,20 @@ class WriteEngine:
         if self.address:
             self.bursts += 1
             self.address = False
-        if moves:
-            self.word = False
-            if self.last:
-                self.last = False
-                self.bursts -= 1
-                before = self.answers[-1] if self.answers else 0
-                self.answers.append(max(now + self.latency, before + 1))
+        if moves and leaving.popleft():
+            self.bursts -= 1
+            before = self.answers[-1] if self.answers else 0
+            self.answers.append(max(now + self.latency, before + 1))
         if self.bandwidth != BEAT_CREDIT:
             self.credit = min(self.credit - BEAT_CREDIT * moves + self.bandwidth, MOST_CREDIT)
 
-    def _send(self) -> None:
-        """The next word, if the place is free."""
+    def _send(self, ready: bool) -> None:
+        """The next word, if there was a place for it when the cycle began."""
         ended = self.left < 0
-        if self.left >= 0 and not self.word:
+        if self.left >= 0 and ready:
             self.clients[self.order].queue.taken = True
-            self.word, self.last = True, self.left == 0
             ended = self.left == 0
+            self.leaving.append(ended)
             self.left -= 1
         if ended and self.orders.ready:
             self.order, self.left = self.orders.head
