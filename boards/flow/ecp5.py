@@ -20,7 +20,7 @@ LUTRAM_LUTS = 6
 WIDE_BITS = 128
 """A queue of such words takes fewer block RAMs than it takes LUTs, of what a small device has."""
 
-SITES = {"--85k": sites_ecp5.LFE5U_85F}
+SITES = {"--85k": sites_ecp5.LFE5U_85F, "--25k": sites_ecp5.LFE5U_25F}
 """Devices, as place and route calls them, on which multipliers and block RAMs are put in order."""
 
 TIMELY = ("--placer-heap-timingweight", "50", "--placer-heap-critexp", "4")
@@ -63,6 +63,8 @@ class Ecp5:
         pack_ecp5.pack(netlist)
 
     def fix_places(self, netlist: Netlist, board: Board) -> None:
+        if board.tight:
+            resets_ecp5.share(netlist)
         resets_ecp5.spread(netlist, TOP)
         for option, sites in SITES.items():
             if option in board.device:

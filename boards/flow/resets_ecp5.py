@@ -12,13 +12,40 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from boards.flow.netlist import Module, Netlist, Pin
+from boards.flow.netlist import Bit, Module, Netlist, Pin
 
 RESET = "LSR"
 """The port of a flip-flop that the clock network reaches."""
 
 WIDE = 500
 """Flip-flops that make a net worth one of the networks."""
+
+RELAY = "reset_relay"
+"""The module of `hwgen.pipeline.ResetRelay`, a register of a reset."""
+
+
+def share(netlist: Netlist) -> int:
+    """Make one of all registers of a module that delay the same reset, in place; gives how many went.
+
+    The flip-flops of a tile have two resets between them. With a register for each part, a device that is nearly full
+    has no place for some of them.
+    """
+    gone = 0
+    for module in netlist.modules.values():
+        kept: dict[tuple[Bit, ...], Bit] = {}
+        instead: dict[Bit, Bit] = {}
+        for name, cell in list(module.cells.items()):
+            if cell["type"] == RELAY:
+                pins = cell["connections"]
+                key, after = (pins["before"][0], pins["rst"][0]), pins["after"][0]
+                if kept.setdefault(key, after) != after:
+                    instead[after] = kept[key]
+                    del module.cells[name]
+        for cell in module.cells.values():
+            for port, bits in cell["connections"].items():
+                cell["connections"][port] = [instead.get(bit, bit) for bit in bits]
+        gone += len(instead)
+    return gone
 
 
 def spread(netlist: Netlist, top: str) -> dict[str, int]:

@@ -111,6 +111,22 @@ LFE5U_85F = Sites(
     },
 )
 
+LFE5U_25F = Sites(
+    columns=(4, 13, 22, 33, 42, 51, 60),
+    way=(Stretch(13, 25, 2, 5),),
+    memories=(Strip((37,), 0, 6),),
+    kept={
+        "block_fork.": (
+            *(block_ram(column, 25, at) for column in (4, 13, 60) for at in range(PER_GROUP)),
+            *(block_ram(column, 25, at) for column in (22, 33, 42, 51) for at in (2, 3)),
+        ),
+        "bridge.": (block_ram(60, 37, 2), block_ram(60, 37, 3)),
+        "lane.": tuple(multiplier(13, 13, at) for at in range(PER_GROUP)),
+        "normaliser_": tuple(multiplier(60, 13, at) for at in range(PER_GROUP)),
+        "reciprocal.": tuple(multiplier(4, 13, at) for at in range(PER_GROUP)),
+    },
+)
+
 
 def places(netlist: Netlist, top: str, sites: Sites) -> dict[Names, str]:
     """The place of every multiplier of the arrays, of their feeders' block RAMs, of the board's memory's and of those

@@ -9,7 +9,7 @@ import pytest
 
 from boards.flow import resets_ecp5
 from boards.flow.netlist import Names, Netlist
-from boards.flow.resets_ecp5 import RESET, spread
+from boards.flow.resets_ecp5 import RELAY, RESET, share, spread
 
 TOP = "top"
 FLIP_FLOP, LUT, NETWORK = "TRELLIS_FF", "LUT4", "DCCA"
@@ -114,3 +114,22 @@ def test_nets_of_modules_that_stand_twice_are_left(monkeypatch: pytest.MonkeyPat
     netlist = Netlist({"modules": modules})
     assert spread(netlist, TOP) == {}
     assert sources(netlist)[("part0", "reset"), RESET] == (("part0", "source"), "Q")
+
+
+def test_registers_of_one_reset_become_one() -> None:
+    """Two parts take the same reset, a third one another: of three registers two are left, and nobody sees more."""
+    inner = module({"clk": [2], "rst": [3], "before": [4]}, {"ff": leaf(FLIP_FLOP, CLK=2, DI=4, LSR=3, Q=5)})
+    inner["ports"]["after"] = {"direction": "output", "bits": [5]}
+    cells: dict[str, Any] = {}
+    for i, before in enumerate((3, 3, 6)):
+        cells[f"relay{i}"] = instance(RELAY, {"clk": [2], "rst": [3], "before": [before]})
+        cells[f"relay{i}"]["connections"]["after"] = [10 + i]
+        cells[f"relay{i}"]["port_directions"]["after"] = "output"
+        cells[f"ff{i}"] = leaf(FLIP_FLOP, CLK=2, DI=7, LSR=10 + i, Q=20 + i)
+    modules = {TOP: module({"clk": [2], "rst": [3], "soft": [6], "d": [7]}, cells), RELAY: inner}
+    netlist = Netlist({"modules": modules})
+    assert share(netlist) == 1
+    left = netlist.modules[TOP].cells
+    assert sorted(left) == ["ff0", "ff1", "ff2", "relay0", "relay2"]
+    assert [left[f"ff{i}"]["connections"][RESET] for i in range(3)] == [[10], [10], [12]]
+    assert share(netlist) == 0

