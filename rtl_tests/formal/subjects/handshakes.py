@@ -156,6 +156,12 @@ def one_read(bench: Bench, opened: Opened, part: Any) -> None:
     bench.check(sum(steps) == busy)
 
 
+def states_in_registers(bench: Bench, opened: Opened, part: Any) -> None:
+    """What the state says of the streams is known beside it."""
+    bench.check(part.block.valid == opened.state("OFFER"))
+    bench.check(part.job.ready == opened.state("IDLE"))
+
+
 SMALL = Params(preset("tiny"))
 BOUNDED, LISTED, BIASED = (lambda name=name: machine(name) for name in ("bounds", "documents", "random"))
 WALKED = ("stride", "head_stride", "group", "row_bytes", "packed")
@@ -185,8 +191,8 @@ COMPONENTS: dict[str, tuple[Make, dict[str, Any]]] = {
     "block_fork": (lambda: BlockFork(SMALL, 4), {}),
     "segment_fork": (lambda: SegmentFork(BOUNDED()), {}),
     "head_fork": (lambda: HeadFork(SMALL), {}),
-    "block_walker": (lambda: BlockWalker(SMALL), {}),
-    "block_walker_segments": (lambda: BlockWalker(BOUNDED()), {}),
+    "block_walker": (lambda: BlockWalker(SMALL), {"also": states_in_registers}),
+    "block_walker_segments": (lambda: BlockWalker(BOUNDED()), {"also": states_in_registers}),
     "job_walker": (lambda: JobWalker(SMALL), {"also": jobs_at_rest, "steady": ("descriptor", "derived")}),
     "key_lengths": (lambda: KeyLengths(SMALL), {"also": lengths_asked}),
     "segment_walker": (lambda: SegmentWalker(BOUNDED()), {"apart": ("segment",), "also": edge_of_keys}),
