@@ -90,7 +90,7 @@ BUGS = [
     Bug(
         "back-pressure loses a beat",
         "queue.py",
-        "m.d.sync += waiting.eq(1)",
+        "m.d.sync += waiting.eq(~self.soon)",
         "m.d.sync += waiting.eq(0)",
         "test_queue.py::test_slice_keeps_words_in_order",
     ),
