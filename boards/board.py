@@ -34,7 +34,6 @@ class Board:
     baud:          of the UART that the host is connected to
     capacity:      what the device has, by the names of `boards.report`
     tight:         LUTs are what it has least of: wide queues are block RAM, and area goes before speed
-    seed:          of place and route, for the machine: the best of some
     """
 
     name: str
@@ -51,7 +50,6 @@ class Board:
     baud: int
     capacity: Mapping[str, int]
     tight: bool = False
-    seed: int = 1
 
     @property
     def params(self) -> Params:

@@ -30,7 +30,7 @@ def add(commands: Commands) -> None:
     command.add_argument(
         "--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help="change parameters of the preset"
     )
-    command.add_argument("--seed", type=int, metavar="N", help="of place and route (default: the board's)")
+    command.add_argument("--seed", type=int, default=1, metavar="N", help="of place and route (default 1)")
     text = "where to put bitstream, summary and floorplan (default build/boards/BOARD)"
     command.add_argument("-o", dest="folder", type=Path, metavar="DIR", help=text)
     command.add_argument("--json", action="store_true", help="print one JSON object instead of the tables")
@@ -68,7 +68,7 @@ def _synth(arguments: argparse.Namespace) -> int:
 
     board = board_named(arguments.board)
     params = configured(arguments.preset or board.preset, arguments.set)
-    design = make_design(board, params, board.seed if arguments.seed is None else arguments.seed)
+    design = make_design(board, params, arguments.seed)
     folder = build(design, lambda line: print(line, file=sys.stderr, flush=True))
     found = summary.summarise(folder, board, params, design.family)
     out = arguments.folder or Path("build/boards") / board.name
