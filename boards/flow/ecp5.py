@@ -25,7 +25,7 @@ SITES = {"--85k": sites_ecp5.LFE5U_85F, "--25k": sites_ecp5.LFE5U_25F}
 
 TIMELY = ("--placer-heap-timingweight", "50", "--placer-heap-critexp", "4")
 """How much more a wire's time counts in placement than its length, and how much more that of the latest ones: a tenth
-more clock than by the usual 10 and 2, and wires that are a hundredth longer."""
+more clock than by the usual 10 and 2, and wires that are half a hundredth longer."""
 
 RELAXED_PS = 20_000
 """Time that ABC may take of a path where area is what counts."""

@@ -169,9 +169,7 @@ class VisitIssuer(Part):
         with m.If(self._end):
             self._next_visit(m)
         with m.If(self._block_end):
-            m.d.sync += self._bank.eq(~self._bank)
-        with m.If(self._block_end):
-            m.d.sync += self._active.eq(0)
+            m.d.sync += [self._bank.eq(~self._bank), self._active.eq(0)]
         with m.If(self.block.ready):
             payload = self.block.payload
             m.d.sync += [self._active.eq(self.block.valid), self._block.eq(payload)]
