@@ -17,7 +17,8 @@ class ValuePE(Part):
 
     Structure: a register behind every input that differs from cell to cell, accumulators in a small memory with an
     asynchronous read, all of the shift but its last bit in three stages beside the registered multiplier, that bit in
-    front of the adder (where carry cells have room for it), the adder in front of the memory. A first visit takes the
+    front of the adder (where carry cells have room for it), the adder in front of the memory. A multiplier is far from
+    most of its adder and has registers of its own; the product's last one is the adder's. A first visit takes the
     old value as zero; a last visit also writes the result memory, which the drain reads while the next block
     accumulates.
 
@@ -30,7 +31,7 @@ class ValuePE(Part):
     """
 
     LOOP = 4
-    RESULT_LATENCY = 4
+    RESULT_LATENCY = LOOP + 1
     DRAIN_LATENCY = 2
 
     def __init__(self, params: Params) -> None:
@@ -58,31 +59,34 @@ class ValuePE(Part):
         c = self._params.config
         wide = signed(c.accumulator_bits)
         v, weight, shift = (Signal.like(s, reset_less=True) for s in (self.v_in, self.weight_in, self.shift_in))
+        # The accumulator is read a cycle behind the inputs' registers.
+        shift_late = Signal.like(shift, reset_less=True)
         v_operand, weight_operand = Signal.like(v, reset_less=True), Signal.like(weight, reset_less=True)
-        tags = [Signal(value_tag_layout(self._params), name=f"tag_{i}", reset_less=True) for i in range(self.LOOP)]
-        product = [Signal((v * weight).shape(), name=f"product_{i}", reset_less=True) for i in (1, 2)]
+        tags = [Signal(value_tag_layout(self._params), name=f"tag_{i}", reset_less=True) for i in range(self.LOOP + 1)]
+        product = [Signal((v * weight).shape(), name=f"product_{i}", reset_less=True) for i in (1, 2, 3)]
         shifted = [Signal(wide, name=f"shifted_{i}", reset_less=True) for i in range(3)]
         middle, fine, last = (Signal(bits, name=f"shift_{bits}", reset_less=True) for bits in (4, 2, 1))
         total = Signal(wide)
-        old = self._memories(m, tags[0], tags[-1], total)
+        old = self._memories(m, tags[1], tags[-1], total)
         m.d.sync += [
             v.eq(self.v_in),
             weight.eq(self.weight_in),
             shift.eq(self.shift_in),
+            shift_late.eq(shift),
             Cat(tags).eq(Cat(self.tag_in.as_value(), tags[:-1])),
             v_operand.eq(v),
             weight_operand.eq(weight),
             product[0].eq(v_operand * weight_operand),
-            product[1].eq(product[0]),
-            shifted[0].eq(Mux(tags[0].first, 0, old >> (shift[4:] << 4))),
-            middle.eq(shift[:4]),
+            Cat(product[1:]).eq(Cat(product[:-1])),
+            shifted[0].eq(Mux(tags[1].first, 0, old >> (shift_late[4:] << 4))),
+            middle.eq(shift_late[:4]),
             shifted[1].eq(shifted[0] >> (middle[2:] << 2)),
             fine.eq(middle[:2]),
             shifted[2].eq(Mux(fine[1], shifted[1] >> 2, shifted[1])),
             last.eq(fine[0]),
         ]
         m.d.comb += [
-            total.eq(product[1][self._params.numerics.drop :].as_signed() + Mux(last, shifted[2] >> 1, shifted[2])),
+            total.eq(product[-1][self._params.numerics.drop :].as_signed() + Mux(last, shifted[2] >> 1, shifted[2])),
             self.v_out.eq(v),
             self.tag_out.eq(tags[0]),
             self.weight_out.eq(weight),
