@@ -18,21 +18,26 @@ def delayed(m: Module, value: Any, cycles: int, name: str, *, reset_less: bool =
 
 
 class ResetRelay(Part):
-    """Hands a reset on: `after` is `before`, one cycle later, and set in the very first one."""
+    """Hands a reset on: `after` is `before`, LATENCY cycles later, and set in the very first ones. The way from afar is
+    between its registers; the last one can be amid those that it resets."""
+
+    LATENCY = 2
 
     def __init__(self) -> None:
         super().__init__({"before": In(1), "after": Out(1)})
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        after = Signal(init=1, reset_less=True)
-        m.d.sync += after.eq(self.before)
+        after = self.before
+        for i in range(self.LATENCY):
+            before, after = after, Signal(init=1, reset_less=True, name=f"after_{i + 1}")
+            m.d.sync += after.eq(before)
         m.d.comb += self.after.eq(after)
         return m
 
 
 def place_apart(m: Module, name: str, part: Part, domain: str = "sync") -> None:
-    """As `place`, but the part's reset is that of `domain` one cycle later, from a register of its own: one for all
+    """As `place`, but the part's reset is that of `domain` a few cycles later, from registers of its own: one for all
     parts would be far from most of them. It is a part too, as no tool joins registers of different modules."""
     relay = ResetRelay()
     place(m, f"reset_of_{name}", relay)
