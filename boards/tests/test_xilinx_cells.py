@@ -58,13 +58,13 @@ def test_equal_in_every_cycle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 @pytest.mark.parametrize(
     ("text", "mistake"),
     [
-        ("loading ? load_data : operands[operand_in]", "operands[operand_in]"),
+        ("b <= operands[operand_out]", "b <= operands[operand_in]"),
         ("p <= sum_in + m", "p <= sum_in - m"),
         ("load <= load_enable", "load <= 0"),
     ],
 )
 def test_a_mistake_is_seen(text: str, mistake: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The first one is an operand that is read in the cycle in which it is replaced."""
+    """The first one is an operand that is read a cycle early: another one, or one that is replaced meanwhile."""
     monkeypatch.chdir(tmp_path)
     assert not prove(tmp_path, text, mistake)
 

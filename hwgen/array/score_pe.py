@@ -1,6 +1,6 @@
 """The score array's cell."""
 
-from amaranth.hdl import Module, Signal, signed, unsigned
+from amaranth.hdl import Cat, Module, Signal, signed, unsigned
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
@@ -12,16 +12,17 @@ class ScorePE(Part):
     """Query-stationary multiply-accumulate: `sum_out = sum_in + q[operand] * k`.
 
     Structure: a register behind every input that differs from cell to cell, query operands in a small memory with an
-    asynchronous read, registers at both multiplier inputs and at its output, the adder in front of the cell below.
+    asynchronous read, two registers in front of either multiplier input and one at its output, the adder in front of
+    the cell below. A multiplier is far from the memory, and has the inner one of each two registers in itself.
     `k` and `operand` pass to the right through their one register, the sum goes down through one.
 
-    Latency 3 cycles from `k_in` to `sum_out`, 1 from `sum_in`; throughput 1 product a cycle.
+    Latency LATENCY cycles from `k_in` to `sum_out`, 1 from `sum_in`; throughput 1 product a cycle.
 
     Members: k_in, operand_in (left); k_out, operand_out (right); sum_in (above); sum_out (below); load_enable writes
     load_data, one cycle later, to load_operand.
     """
 
-    LATENCY = 3
+    LATENCY = 4
 
     def __init__(self, params: Params) -> None:
         self._params = params
@@ -48,7 +49,10 @@ class ScorePE(Part):
         m.submodules.operands = operands = Memory(shape=element, depth=self._params.q_depth, init=[])
         write = operands.write_port()
         read = operands.read_port(domain="comb")
-        q, k, k_operand = (Signal(element, name=name, reset_less=True) for name in ("q", "k", "k_operand"))
+        k = Signal(element, reset_less=True)
+        q_operand, k_operand = (
+            [Signal(element, name=f"{name}_{i}", reset_less=True) for i in (1, 2)] for name in ("q", "k_operand")
+        )
         product = Signal(signed(2 * self._params.config.operand_bits), reset_less=True)
         operand = Signal.like(self.operand_in, reset_less=True)
         above = Signal.like(self.sum_in, reset_less=True)
@@ -67,8 +71,8 @@ class ScorePE(Part):
             operand.eq(self.operand_in),
             above.eq(self.sum_in),
             load.eq(self.load_enable),
-            k_operand.eq(k),
-            q.eq(read.data),
-            product.eq(q * k_operand),
+            Cat(q_operand).eq(Cat(read.data, q_operand[0])),
+            Cat(k_operand).eq(Cat(k, k_operand[0])),
+            product.eq(q_operand[1] * k_operand[1]),
         ]
         return m

@@ -1,13 +1,10 @@
 // The score array's cell for one DSP48: what module `score_pe` of the generator does, its registers placed as the DSP
-// has them. A and B behind `k_in` and the operand, M behind the product, P behind the sum:
+// has them. A twice behind `k_in`, B behind the operand, M behind the product, P behind the sum:
 //
-//     a <= k_in; b <= the operand; m <= a * b; p <= sum_in + m
+//     a1 <= k_in; a2 <= a1; b <= the operand; m <= a2 * b; p <= sum_in + m
 //
-// so that `sum_in` can be PCIN, the cascade from the DSP above, and no partial sum enters the fabric. Latency 3 cycles
-// from `k_in` to `sum_out`, 1 from `sum_in`, as in `score_pe`.
-//
-// The same bits in every cycle. The memory is read a cycle earlier than there, so that an operand which is being loaded
-// comes from `load_data`: a block of one query is issued that early.
+// so that `sum_in` can be PCIN, the cascade from the DSP above, and no partial sum enters the fabric. Latency 4 cycles
+// from `k_in` to `sum_out`, 1 from `sum_in`, as in `score_pe`: the same bits in every cycle.
 module score_pe_dsp48 #(
     parameter OPERAND_BITS = 18,
     parameter DEPTH_BITS = 5,
@@ -43,16 +40,17 @@ module score_pe_dsp48 #(
   end
 
   // A register of its own, though it always equals `k_out`: this one lies in the DSP, that one between the cells.
-  reg signed [OPERAND_BITS-1:0] a = 0;
+  reg signed [OPERAND_BITS-1:0] a1 = 0;
+  reg signed [OPERAND_BITS-1:0] a2 = 0;
   reg signed [OPERAND_BITS-1:0] b = 0;
-  wire loading = load && load_operand == operand_in;
   reg signed [2*OPERAND_BITS-1:0] m = 0;
   (* use_dsp = "yes" *)
   reg signed [SUM_BITS-1:0] p = 0;
   always @(posedge clk) begin
-    a <= k_in;
-    b <= loading ? load_data : operands[operand_in];
-    m <= a * b;
+    a1 <= k_in;
+    a2 <= a1;
+    b <= operands[operand_out];
+    m <= a2 * b;
     p <= sum_in + m;
   end
   assign sum_out = p;

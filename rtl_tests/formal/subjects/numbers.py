@@ -146,8 +146,8 @@ def score_cell() -> Bench:
     square = most * most
     for value in (part.k_in, part.load_data):
         bench.assume(value >= -most)
-    for name in ("q", "k", "k_operand"):
-        bench.check(opened.inner(name) >= -most)
+    for operand in (*opened.inner("q_operand"), opened.inner("k"), *opened.inner("k_operand")):
+        bench.check(operand >= -most)
     for i in range(params.q_depth):
         bench.check(opened.stored("operands", i).as_signed() >= -most)
     product, above = opened.inner("product"), opened.inner("above")
