@@ -35,9 +35,21 @@ def lse_beat(params: Params) -> data.StructLayout:
     )
 
 
+def read_latency(params: Params) -> int:
+    """Cycles from a drain step to the address of its values."""
+    return RESULT_LATENCY + reciprocal_latency(params)
+
+
 def output_latency(params: Params) -> int:
     """Cycles from a drain step to its beat at the end of an empty queue."""
-    return 1 + reciprocal_latency(params) + drain_latency(params) + NormaliserLane.LATENCY + 2
+    return read_latency(params) + drain_latency(params) + NormaliserLane.LATENCY + 2
+
+
+RESULT_LATENCY = 2
+"""Cycles from a drain step to its query's state, chosen of all lanes'."""
+
+RECORD_LATENCY = RESULT_LATENCY + 1
+"""Cycles from a drain step until its record enters the queue of LSE."""
 
 
 def queue_depth(params: Params) -> int:
@@ -52,8 +64,8 @@ LSE_DEPTH = 16
 class OutputUnit(Part):
     """Every drain step passes the reciprocal, fetches its values, is divided and queued; nothing in between stops.
 
-    `room` says that the queues have a place for one more step. Latency `output_latency` cycles from `step` to `o`, 3
-    to `lse`; throughput 1 step a cycle, a query in 2 cycles.
+    `room` says that the queues have a place for one more step. Latency `output_latency` cycles from `step` to `o`,
+    RECORD_LATENCY + 2 to `lse`; throughput 1 step a cycle, a query in 2 cycles.
 
     Members: step, room; result_address, result (one a lane, one cycle later); drain_columns, drain_rows, drain_address,
     drain (the value array's); drained, drained_slot (a slot's values have been read); o, lse; poisoned (a query's
@@ -83,8 +95,7 @@ class OutputUnit(Part):
 
     def elaborate(self, platform):
         m = Module()
-        self._taken, result = self._results(m)
-        step = self._taken
+        self._taken, step, result = self._results(m)
         reciprocal = Reciprocal(self._params)
         place(m, "reciprocal", reciprocal)
         m.d.comb += [reciprocal.result.eq(result), reciprocal.step_in.eq(step)]
@@ -94,9 +105,9 @@ class OutputUnit(Part):
         return m
 
     def _results(self, m: Module) -> tuple:
-        """The step one cycle later, with its query's state."""
+        """The step one cycle later, and another one later with its query's state."""
         p = self._params
-        step = Signal(step_layout(p))
+        taken, step = Signal(step_layout(p)), Signal(step_layout(p))
         lane = Signal(range(max(p.lanes, 2)))
         address = Signal(p.group_bits)
         for i in range(p.lanes):
@@ -105,24 +116,31 @@ class OutputUnit(Part):
                 m.d.comb += address.eq(self.step.column - first)
                 m.d.sync += lane.eq(i)
         m.d.comb += self.result_address.eq(Cat(address, self.step.slot))
-        m.d.sync += step.eq(self.step)
-        result = Signal(result_layout(p))
-        m.d.comb += result.eq(Array(r.as_value() for r in self.result)[lane])
-        return step, result
+        result = Signal(result_layout(p), reset_less=True)
+        m.d.sync += [
+            taken.eq(self.step),
+            step.eq(taken),
+            result.eq(Array(r.as_value() for r in self.result)[lane]),
+        ]
+        return taken, step, result
 
     def _queue_lse(self, m: Module, step, result) -> None:
         layout = lse_beat(self._params)
         queue = Queue(width=layout.size, depth=LSE_DEPTH, rests=True)
         place(m, "lse_queue", queue)
-        entry = data.View(layout, queue.w_data)
+        entry, enters = Signal(layout, reset_less=True), Signal()
         blank = step.void | result.empty
-        m.d.comb += [
+        m.d.sync += [
             entry.rm.eq(Mux(blank, 0, result.rm)),
             entry.rd.eq(Mux(blank, 0, result.rd)),
             entry.empty.eq(blank),
             entry.poisoned.eq(~step.void & result.poisoned),
-            queue.w_en.eq(step.valid & step.first),
-            self.poisoned.eq(queue.w_en & entry.poisoned),
+            enters.eq(step.valid & step.first),
+        ]
+        m.d.comb += [
+            queue.w_data.eq(entry),
+            queue.w_en.eq(enters),
+            self.poisoned.eq(enters & entry.poisoned),
             self.lse.payload.eq(queue.r_data),
             self.lse.valid.eq(queue.r_rdy),
             queue.r_en.eq(self.lse.ready),
@@ -130,7 +148,7 @@ class OutputUnit(Part):
         self._lse_credits = credits = Credits(LSE_DEPTH)
         place(m, "lse_credits", credits)
         m.d.comb += [
-            credits.take.eq(step.valid & step.first),
+            credits.take.eq(self._taken.valid & self._taken.first),
             credits.give.eq(self.lse.valid & self.lse.ready),
         ]
 

@@ -10,7 +10,15 @@ import pytest
 from golden.bitexact.normalise import normalise
 from hwgen.array.value_array import drain_latency
 from hwgen.params import Params
-from hwgen.softmax.output import LSE_DEPTH, OutputUnit, lse_beat, output_beat, output_latency, queue_depth
+from hwgen.softmax.output import (
+    LSE_DEPTH,
+    RECORD_LATENCY,
+    OutputUnit,
+    lse_beat,
+    output_beat,
+    output_latency,
+    queue_depth,
+)
 from hwgen.tests.bench import STALLS, receiver, run, tiny
 from hwgen.tests.jobs import Fields, drain_steps, job
 
@@ -151,8 +159,7 @@ def test_latency_and_throughput(params: Params) -> None:
     late = output_latency(machine.params)
     assert [t for t, cycle in enumerate(machine.log) if cycle["o"]] == [t + late for t in machine.sent]
     first = [t for t, step in zip(machine.sent, machine.steps, strict=True) if step["first"]]
-    # The step and its result are registered, then queued.
-    assert [t for t, cycle in enumerate(machine.log) if cycle["lse"]] == [t + 3 for t in first]
+    assert [t for t, cycle in enumerate(machine.log) if cycle["lse"]] == [t + RECORD_LATENCY + 2 for t in first]
 
 
 @pytest.mark.parametrize("params", SHAPES)

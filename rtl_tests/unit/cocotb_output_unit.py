@@ -15,15 +15,14 @@ from hwgen.control.drain import step_layout
 from hwgen.params import Params
 from hwgen.sim.files import unpack
 from hwgen.softmax.lane import result_layout
-from hwgen.softmax.output import lse_beat, output_beat, output_latency
-from hwgen.softmax.reciprocal import reciprocal_latency
+from hwgen.softmax.output import RECORD_LATENCY, lse_beat, output_beat, output_latency, read_latency
 from hwgen.tests.jobs import Fields, drain_steps, job
 from rtl_tests.harness.configurations import params
 from rtl_tests.harness.cycles import bits_of, pack
 from rtl_tests.harness.streams import Sink, start
 
-# The step's register, and two cycles from end to end of an empty queue.
-LSE_LATENCY = 1 + 2
+# Two cycles from end to end of an empty queue.
+LSE_LATENCY = RECORD_LATENCY + 2
 STEP = ("slot", "column", "fold", "group", "void", "first", "last", "slot_last", "job_last")
 
 
@@ -183,14 +182,14 @@ class Player:
 
     def check_reads(self) -> None:
         """Values are asked for behind the reciprocal, a slot is given back with its last ones; poison is told once."""
-        late = 1 + reciprocal_latency(self.core)
+        late = read_latency(self.core)
         reads, drained, poisoned = {}, {}, []
         for t, step in zip(self.sent, self.steps, strict=True):
             if not step["void"]:
                 address = step["slot"] << self.core.fold_f_bits | step["fold"]
                 reads[t + late] = (1 << step["column"], address)
                 drained |= {t + late: step["slot"]} if step["slot_last"] else {}
-                poisoned += [t + 1] if step["first"] and self.query(step).result["poisoned"] else []
+                poisoned += [t + RECORD_LATENCY] if step["first"] and self.query(step).result["poisoned"] else []
         log = self.log
         assert {t: (log[t]["drain_columns"], log[t]["drain_address"]) for t in self.times("drain_columns")} == reads
         assert {t: log[t]["drained_slot"] for t in self.times("drained")} == drained and drained

@@ -9,8 +9,7 @@ from hwgen.model.parts.issuing import Issuer
 from hwgen.model.parts.queue import Fifo
 from hwgen.params import Params
 from hwgen.softmax.normaliser import NormaliserLane
-from hwgen.softmax.output import LSE_DEPTH, queue_depth
-from hwgen.softmax.reciprocal import reciprocal_latency
+from hwgen.softmax.output import LSE_DEPTH, RECORD_LATENCY, queue_depth, read_latency
 
 LAST, JOB_LAST = 1, 2
 """Bits of a beat of O."""
@@ -30,7 +29,7 @@ class Drain:
         self.row_beats = -(-head_f // c.out_beat)
         self.depth = queue_depth(params)
         self.o, self.lse = Fifo(self.depth), Fifo(LSE_DEPTH, rests=True)
-        self.read_latency = 1 + reciprocal_latency(params)
+        self.read_latency = read_latency(params)
         self.latency = self.read_latency + drain_latency(params) + NormaliserLane.LATENCY
         self.results = [False] * c.slots
         self.steps: deque[tuple[int, int]] = deque()
@@ -73,7 +72,7 @@ class Drain:
         self.credits += 1
         if self.beat == 0:
             self.lse_credits += 1
-            self.records.append(now + 1)
+            self.records.append(now + RECORD_LATENCY)
         row_end = self.beat == self.row_beats - 1
         last_slot = self.slot == block.slots
         slot_end = row_end and self.column == (block.width if last_slot else self.cols) - 1
