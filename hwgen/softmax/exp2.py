@@ -1,6 +1,6 @@
 """The exponent unit."""
 
-from amaranth.hdl import Array, Const, Module, Signal, signed, unsigned
+from amaranth.hdl import Array, Cat, Const, Module, Signal, signed, unsigned
 from amaranth.lib.wiring import In, Out
 
 from golden.bitexact.exp2 import chords
@@ -15,8 +15,8 @@ class Exp2(Part):
     Latency CEILING_LATENCY cycles to `ceiling`, LATENCY to `y` (units of 2^-Pw); throughput 1.
     """
 
-    CEILING_LATENCY = 1
-    LATENCY = 4
+    CEILING_LATENCY = 2
+    LATENCY = 5
 
     def __init__(self, params: Params) -> None:
         self._params = params
@@ -35,19 +35,23 @@ class Exp2(Part):
         table = chords(n)
         rest_bits = n.score_frac - n.segment_bits
         below = Signal(n.score_frac, reset_less=True)
-        base = [Signal(n.weight_bits, name=f"base_{i}", reset_less=True) for i in (1, 2)]
+        whole, some = Signal(self.ceiling.shape(), reset_less=True), Signal(reset_less=True)
+        base = [Signal(n.weight_bits, name=f"base_{i}", reset_less=True) for i in (1, 2, 3)]
         slope = Signal(SLOPE_BITS, reset_less=True)
         rest = Signal(rest_bits, reset_less=True)
-        drop = Signal(SLOPE_BITS + rest_bits, reset_less=True)
+        drop, drop_late = (Signal(SLOPE_BITS + rest_bits, name=f"drop_{i}", reset_less=True) for i in (1, 2))
         segment = below[rest_bits:]
         m.d.sync += [
             below.eq(-self.x[: n.score_frac]),
-            self.ceiling.eq((self.x >> n.score_frac) + self.x[: n.score_frac].any()),
+            whole.eq(self.x >> n.score_frac),
+            some.eq(self.x[: n.score_frac].any()),
+            self.ceiling.eq(whole + some),
             base[0].eq(Array(Const(chord.base, n.weight_bits) for chord in table)[segment]),
             slope.eq(Array(Const(chord.slope, SLOPE_BITS) for chord in table)[segment]),
             rest.eq(below[:rest_bits]),
-            base[1].eq(base[0]),
+            Cat(base[1:]).eq(Cat(base[:-1])),
             drop.eq(slope * rest),
-            self.y.eq(base[1] - (drop >> n.slope_frac)),
+            drop_late.eq(drop),
+            self.y.eq(base[-1] - (drop_late >> n.slope_frac)),
         ]
         return m

@@ -1,6 +1,6 @@
 """The softmax lane: one score in, one weight out, every cycle."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from amaranth.hdl import Cat, Module, Mux, Signal, signed, unsigned
 from amaranth.lib import data
@@ -75,6 +75,30 @@ class Pair(NamedTuple):
     lift: tuple = ()
 
 
+class Distance(NamedTuple):
+    """How far a reference lies from what it is compared with; nothing unless it holds."""
+
+    value: Any
+    holds: Any
+
+
+class Compared(NamedTuple):
+    """A reference behind a visit: by how much it has risen, or how far it lies above the ceiling."""
+
+    reference: Any
+    up: Distance
+    down: Distance
+
+
+class Reference(NamedTuple):
+    """Both references; whether the state was void; and what is kept of all that."""
+
+    rm: Compared
+    rmv: Compared
+    fresh: Any
+    kept: Any
+
+
 class SoftmaxLane(Part):
     """Running reference, weight and denominator of the queries of `group` columns.
 
@@ -82,7 +106,7 @@ class SoftmaxLane(Part):
     `RMV' = max(RMV, c + ev)`, `weight = y >> (RMV' - c - ev)`, `shift = RMV' - RMV`. A key that is not seen gives
     weight 0 and shift 0. Results of a slot's last visit go to a memory that the drain reads.
 
-    Structure: input register, scale, score program, exponent unit, references (read, then compare and write), shift
+    Structure: input register, scale, score program, exponent unit, references (read, compare, choose and write), shift
     amounts, factor of kept weights, two shift stages, denominator (LOOP cycles from read to write). Latency
     `lane_latency` cycles from `qk` to `weight`; throughput 1.
 
@@ -93,7 +117,7 @@ class SoftmaxLane(Part):
     """
 
     INPUT = 1
-    LOOP = 3
+    LOOP = 4
 
     def __init__(self, params: Params) -> None:
         self._params = params
@@ -128,7 +152,7 @@ class SoftmaxLane(Part):
         m.d.comb += exp.x.eq(x)
         at = self.INPUT + pair_latency(self._params) + Exp2.CEILING_LATENCY
         reference = self._reference(m, tags, exp.ceiling, pair, at)
-        amounts = self._amounts(m, reference, pair, at + 2)
+        amounts = self._amounts(m, reference)
         self._weights(m, exp.y, amounts, pair, at + 3)
         self._denominator(m, tags, reference, amounts)
         m.d.comb += self.tag_out.eq(tags[self._latency])
@@ -179,10 +203,11 @@ class SoftmaxLane(Part):
             scale.mantissa.eq(mantissa),
             scale.exponent.eq(rows_exponent + scale_exponent),
         ]
-        seen = [None] + [tag.valid & (tag.visit.skip == 0) & (tag.visit.width != 0) for tag in tags[1:]]
+        shown = tags[1].valid & (visit.skip == 0) & (visit.width != 0)
         poison = self._delay(m, visit.bad | query.poisoned, 1, len(tags), "poison")
         if p.score is not None:
-            return self._pair_score(m, tags, scale, query.score, seen[1], poison[1])
+            return self._pair_score(m, tags, scale, query.score, shown, poison[1])
+        seen = self._delay(m, shown, 1, len(tags), "seen", reset_less=False)
         at = 1 + ScoreScale.LATENCY
         m.d.comb += self.saturated.eq(seen[at] & scale.clamped & ~poison[at])
         return scale.x, Pair(seen, seen, poison)
@@ -225,93 +250,90 @@ class SoftmaxLane(Part):
         lift = (delayed(m, score.keep_shift, Exp2.CEILING_LATENCY, "keep_shift"),) if p.has_dropout else ()
         return score.x, Pair(**stages, keep_factor=factor, lift=lift)
 
-    def _delay(self, m: Module, value, first: int, end: int, name: str) -> list:
+    def _delay(self, m: Module, value, first: int, end: int, name: str, reset_less: bool = True) -> list:
         """value at stage `first` and its copies at the stages behind it."""
         stages = [None] * first + [value]
         for i in range(first + 1, end):
-            later = Signal.like(stages[-1], name=f"{name}_{i}", reset_less=True)
+            later = Signal.like(stages[-1], name=f"{name}_{i}", reset_less=reset_less)
             m.d.sync += later.eq(stages[-1])
             stages.append(later)
         return stages
 
-    def _reference(self, m: Module, tags: list, ceiling, pair: Pair, at: int) -> dict:
-        """The running references: read beside the ceilings, in the next cycle compare and write."""
+    def _reference(self, m: Module, tags: list, ceiling, pair: Pair, at: int) -> Reference:
+        """The running references: read beside the ceilings, compared in the next cycle, chosen and written in the one
+        behind, in which all of the result is known."""
         p = self._params
         # Where weight may go without a value, the value's reference begins later than the denominator's.
         separate = p.has_sink or p.has_dropout
-        tag, seen, kept, poison = tags[at + 1], pair.seen[at + 1], pair.kept[at + 1], pair.poison[at + 1]
         layout = data.StructLayout(
             {"rm": signed(REFERENCE_BITS), "rmv": signed(REFERENCE_BITS), "empty": 1, "poisoned": 1}
             | ({"value_empty": 1} if separate else {})
         )
         m.submodules.references = memory = Memory(shape=layout, depth=1 << self._state_bits, init=[])
         read, write = memory.read_port(domain="comb"), memory.write_port()
-        old, new = Signal(layout, reset_less=True), Signal(layout)
-        fresh = Signal()
-        value_fresh = Signal() if separate else fresh
+        old, new = Signal(layout, reset_less=True), Signal(layout, reset_less=True)
+        first, seen, kept, poison = tags[at + 1].visit.first, pair.seen[at + 1], pair.kept[at + 1], pair.poison[at + 1]
         value_ceiling = Signal(signed(REFERENCE_BITS), reset_less=True)
-        m.d.sync += value_ceiling.eq(sum(pair.lift, ceiling + tags[at].visit.ev + (1 - p.input.bias)))
-        ceiling = delayed(m, ceiling, 1, "ceiling")
-        stage = {
-            name: Signal(signed(REFERENCE_BITS), name=f"reference_{name}", reset_less=True)
-            for name in ("old_rm", "old_rmv", "rm", "rmv", "c", "cv")
-        }
-        later = {name: Signal(name=f"reference_{name}", reset_less=True) for name in ("fresh", "empty", "poisoned")}
-        later["value_fresh"] = Signal(name="reference_value_fresh", reset_less=True) if separate else later["fresh"]
+        exponent = Signal(signed(p.input.exponent_bits + 1), reset_less=True)
+        m.d.sync += [
+            old.eq(read.data),
+            exponent.eq(tags[at - 1].visit.ev + (1 - p.input.bias)),
+            value_ceiling.eq(sum(pair.lift, ceiling + exponent)),
+        ]
+        fresh = first | old.empty
+        value_fresh = first | old.value_empty if separate else fresh
+        rm = self._compare(m, "rm", delayed(m, ceiling, 1, "ceiling"), old.rm, seen, fresh)
+        rmv = self._compare(m, "rmv", value_ceiling, old.rmv, kept, value_fresh)
+        flags = {"empty": fresh & ~seen, "poisoned": (seen & poison) | (old.poisoned & ~first)}
+        flags |= {"value_empty": value_fresh & ~kept} if separate else {}
+        for name, flag in flags.items():
+            m.d.sync += new[name].eq(flag)
+        tag, written = tags[at + 2], Signal(layout)
         m.d.comb += [
+            written.eq(new),
+            written.rm.eq(rm.reference),
+            written.rmv.eq(rmv.reference),
             read.addr.eq(Cat(tags[at].column, tags[at].visit.slot)),
             write.addr.eq(Cat(tag.column, tag.visit.slot)),
             write.en.eq(tag.valid),
-            write.data.eq(new),
-            fresh.eq(tag.visit.first | old.empty),
-            new.rm.eq(Mux(seen, Mux(fresh | (ceiling > old.rm), ceiling, old.rm), Mux(fresh, 0, old.rm))),
-            new.rmv.eq(
-                Mux(
-                    kept,
-                    Mux(value_fresh | (value_ceiling > old.rmv), value_ceiling, old.rmv),
-                    Mux(value_fresh, 0, old.rmv),
-                )
-            ),
-            new.empty.eq(fresh & ~seen),
-            new.poisoned.eq((seen & poison) | (old.poisoned & ~tag.visit.first)),
+            write.data.eq(written),
         ]
-        m.d.sync += [
-            old.eq(read.data),
-            stage["old_rm"].eq(old.rm),
-            stage["old_rmv"].eq(old.rmv),
-            stage["rm"].eq(new.rm),
-            stage["rmv"].eq(new.rmv),
-            stage["c"].eq(ceiling),
-            stage["cv"].eq(value_ceiling),
-            later["fresh"].eq(fresh),
-            later["empty"].eq(new.empty),
-            later["poisoned"].eq(new.poisoned),
-        ]
-        if separate:
-            m.d.comb += [
-                value_fresh.eq(tag.visit.first | old.value_empty),
-                new.value_empty.eq(value_fresh & ~kept),
-            ]
-            m.d.sync += later["value_fresh"].eq(value_fresh)
-        return stage | later
+        return Reference(rm, rmv, delayed(m, fresh, 1, "fresh"), written)
 
-    def _amounts(self, m: Module, reference: dict, pair: Pair, at: int) -> dict:
+    def _compare(self, m: Module, name: str, ceiling, old, seen, fresh) -> Compared:
+        """The larger of a ceiling and a reference, a cycle later, with the distances to it: what the state has to move
+        by if the ceiling is larger, and the weight if not."""
+        above, below = (Signal(REFERENCE_BITS + 1, name=f"{name}_{at}", reset_less=True) for at in ("above", "below"))
+        rest = old - ceiling
+        larger = rest[-1]
+        found = Signal(signed(REFERENCE_BITS), name=f"new_{name}")
+        facts = {
+            fact: delayed(m, value, 1, f"{name}_{fact}")
+            for fact, value in (
+                ("taken", seen & (fresh | larger)),
+                ("void", fresh & ~seen),
+                ("moves", seen & ~fresh & larger),
+                ("stays", ~fresh & ~larger),
+            )
+        }
+        m.d.sync += [above.eq(ceiling - old), below.eq(rest)]
+        later = delayed(m, ceiling, 1, f"{name}_ceiling"), delayed(m, old, 1, f"{name}_before")
+        m.d.comb += found.eq(Mux(facts["void"], 0, Mux(facts["taken"], *later)))
+        return Compared(found, Distance(above, facts["moves"]), Distance(below, facts["stays"]))
+
+    def _amounts(self, m: Module, reference: Reference) -> dict:
         """Shift amounts, clamped to what the shifters do; nothing moves where there is nothing yet or nothing seen."""
-        differences = {
-            "back": ("rm", "old_rm", SHIFT_BITS, pair.seen[at], "fresh"),
-            "value_back": ("rmv", "old_rmv", SHIFT_BITS, pair.kept[at], "value_fresh"),
-            "down": ("rm", "c", 5, None, None),
-            "value_down": ("rmv", "cv", 5, None, None),
+        distances = {
+            "back": (reference.rm.up, SHIFT_BITS),
+            "value_back": (reference.rmv.up, SHIFT_BITS),
+            "down": (reference.rm.down, 5),
+            "value_down": (reference.rmv.down, 5),
         }
         amounts = {}
-        for name, (high, low, bits, seen, fresh) in differences.items():
-            amounts[name] = Signal(bits, name=f"amount_{name}", reset_less=True)
-            difference = Signal(REFERENCE_BITS + 1, name=f"difference_{name}")
-            m.d.comb += difference.eq(reference[high] - reference[low])
-            void = ~seen | reference[fresh] if fresh else 0
-            clamped = Mux(difference[bits:].any(), (1 << bits) - 1, difference[:bits])
-            m.d.sync += amounts[name].eq(Mux(void, 0, clamped))
-        for name, amount in amounts.items():
+        for name, (distance, bits) in distances.items():
+            amount = Signal(bits, name=f"amount_{name}", reset_less=True)
+            clamped = Mux(distance.value[bits:].any(), (1 << bits) - 1, distance.value[:bits])
+            m.d.sync += amount.eq(Mux(distance.holds, clamped, 0))
             amounts[name] = delayed(m, amount, _kept_latency(self._params), f"amount_{name}")
         return amounts
 
@@ -338,23 +360,22 @@ class SoftmaxLane(Part):
         shift = self._delay(m, amounts["value_back"], 0, 3, "shift")
         m.d.comb += [self.weight.eq(weight), self.shift.eq(shift[-1])]
 
-    def _denominator(self, m: Module, tags: list, reference: dict, amounts: dict) -> None:
-        """`RD' = (RD >> back) + SLN`: read and coarse shift, fine shift, add and write; and the results."""
+    def _denominator(self, m: Module, tags: list, reference: Reference, amounts: dict) -> None:
+        """`RD' = (RD >> back) + SLN`: read, coarse shift, fine shift, add and write; and the results."""
         p = self._params
         n = p.numerics
-        at = self._latency - 2
+        at = self._latency - 3
         m.submodules.denominators = memory = Memory(
             shape=unsigned(n.denominator_bits), depth=1 << self._state_bits, init=[]
         )
         read, write = memory.read_port(domain="comb"), memory.write_port()
-        coarse, moved, total = (
-            Signal(n.denominator_bits, name=name, reset_less=True) for name in ("coarse_rd", "moved_rd", "total_rd")
-        )
+        names = ("held", "coarse", "moved", "total")
+        held, coarse, moved, total = (Signal(n.denominator_bits, name=f"{name}_rd", reset_less=True) for name in names)
         fine = Signal(3, reset_less=True)
-        names = ("rm", "rmv", "fresh", "empty", "poisoned")
+        known = {name: reference.kept[name] for name in ("rm", "rmv", "empty", "poisoned")}
         stages = {
-            name: self._delay(m, reference[name], at - 1 - _kept_latency(p), self._latency + 1, f"result_{name}")
-            for name in names
+            name: self._delay(m, value, at - _kept_latency(p), self._latency + 1, f"result_{name}")
+            for name, value in (known | {"fresh": reference.fresh}).items()
         }
         m.d.comb += [
             read.addr.eq(Cat(tags[at].column, tags[at].visit.slot)),
@@ -364,7 +385,8 @@ class SoftmaxLane(Part):
             total.eq(moved + self._sln),
         ]
         m.d.sync += [
-            coarse.eq(Mux(stages["fresh"][at], 0, read.data >> (amounts["back"][3:] << 3))),
+            held.eq(read.data),
+            coarse.eq(Mux(stages["fresh"][at + 1], 0, held >> (amounts["back"][3:] << 3))),
             fine.eq(amounts["back"][:3]),
             moved.eq(coarse >> fine),
         ]

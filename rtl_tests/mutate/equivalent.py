@@ -95,8 +95,8 @@ RULES = [
     ),
     Rule(
         "softmax_lane",
-        r"assign \\\$\d+  = \\\$\d+  \? 5'h1f : difference_value_down\[4:0\];",
-        r"assign \\\$\d+  = \\\$\d+  \? 5'h1e : difference_value_down\[4:0\];",
+        r"assign \\\$\d+  = \\\$\d+  \? 5'h1f : rmv_below\[4:0\];",
+        r"assign \\\$\d+  = \\\$\d+  \? 5'h1e : rmv_below\[4:0\];",
         "a weight has 26 bits: shifted by 30 it is 0, as by 31",
     ),
     Rule(

@@ -33,8 +33,10 @@ def ceiling() -> Bench:
     bench, part = Bench(), Exp2(DEFAULTS)
     opened = bench.place(part)
     score = bench.past(part.x)
-    above = part.ceiling.shift_left(n.score_frac) - score
-    bench.check(~bench.begun | ((above >= 0) & (above < 1 << n.score_frac)))
+    whole, some, earlier = opened.inner("whole"), opened.inner("some"), bench.past(score)
+    above = part.ceiling.shift_left(n.score_frac) - earlier
+    bench.check(~bench.begun | ((whole == score >> n.score_frac) & (some == score[: n.score_frac].any())))
+    bench.check(~bench.past(bench.begun) | ((above >= 0) & (above < 1 << n.score_frac)))
     bench.check(~bench.begun | (opened.inner("below") == (-score)[: n.score_frac]))
     return bench
 
@@ -117,7 +119,7 @@ def denominator() -> Bench:
     opened = bench.place(part)
     tags, fresh, last = opened.inner("tags"), opened.inner("stages")["fresh"], part._latency
     address = bench.constant(part._state_bits, "address")
-    visits = [tags[i].valid & (Cat(tags[i].column, tags[i].visit.slot) == address) for i in range(last - 2, last + 1)]
+    visits = [tags[i].valid & (Cat(tags[i].column, tags[i].visit.slot) == address) for i in range(last - 3, last + 1)]
     bench.assume(sum(visits, start=Const(0)) <= 1)
     keys, most = Signal(n.key_bits + 2), (1 << n.weight_bits) - 1
     before = Mux(fresh[last], 0, keys)
@@ -130,7 +132,9 @@ def denominator() -> Bench:
         return value <= Value.cast(count).shift_left(n.weight_bits) - count
 
     bench.check(held(opened.stored("denominators", address), keys))
-    for name, visit, stage in (("coarse", visits[1], last - 1), ("moved", visits[2], last)):
+    # What is read for a fresh state is whatever the one before has left.
+    bench.check(~visits[1] | held(opened.inner("held"), keys))
+    for name, visit, stage in (("coarse", visits[2], last - 1), ("moved", visits[3], last)):
         bench.check(~visit | held(opened.inner(name), Mux(fresh[stage], 0, keys)))
     assert most.bit_length() == len(part.weight)
     bench.check(~visits[-1] | (opened.inner("total") == opened.inner("moved") + opened.inner("_sln")))
@@ -211,7 +215,7 @@ PROOFS = (
         "SoftmaxLane(6 bits)",
         "RD never overflows, over up to 2^20 keys with any weights and references",
         denominator,
-        breakages=(Breakage(SoftmaxLane, 'Mux(stages["fresh"][at], 0, read.data', "Mux(0, 0, read.data"),),
+        breakages=(Breakage(SoftmaxLane, 'Mux(stages["fresh"][at + 1], 0, held', "Mux(0, 0, held"),),
         broken_depth=20,
     ),
     Proof("score_sum", "ScorePE(5 bits, 4 rows)", "partial sums never overflow, in any row", score_cell),
