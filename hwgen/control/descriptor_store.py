@@ -1,6 +1,6 @@
 """Keeps a descriptor's fields as its words arrive."""
 
-from amaranth.hdl import Array, Cat, Module, Signal, unsigned
+from amaranth.hdl import Array, Cat, Module, Mux, Signal, unsigned
 from amaranth.lib import stream
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -12,6 +12,7 @@ from hwgen.control.record import has_record
 from hwgen.control.tensor_check import ADDRESS, FIELDS, field_layout, field_number
 from hwgen.params import Params
 from hwgen.part import Part
+from hwgen.pipeline import delayed
 
 WORDS = DESCRIPTOR_BYTES // 4
 """32-bit words in a descriptor."""
@@ -20,13 +21,15 @@ WORDS = DESCRIPTOR_BYTES // 4
 class DescriptorStore(Part):
     """Takes a descriptor's bus words and keeps of each field what the machine needs.
 
-    Latency 1 cycle, throughput 1 word a cycle.
+    Latency LATENCY cycles, throughput 1 word a cycle.
 
-    Members: start (forget what came so far, take a descriptor); words; descriptor; stray (a bit for each 32-bit word
-    but those of tensors' fields: it has another value than the only valid one, or one that does not fit what is kept of
-    it); full (the last word was taken in the cycle before); number (of a 64-bit word), field (that word as an address
-    or stride, a cycle later).
+    Members: start (forget what came so far, take a descriptor); words (none is taken in the cycle of `start`);
+    descriptor; stray (a bit for each 32-bit word but those of tensors' fields: it has another value than the only valid
+    one, or one that does not fit what is kept of it); full (the last word was taken LATENCY cycles before); number (of
+    a 64-bit word), field (that word as an address or stride, a cycle later).
     """
+
+    LATENCY = 3
 
     def __init__(self, params: Params) -> None:
         self._params = params
@@ -47,50 +50,65 @@ class DescriptorStore(Part):
         lanes = self._params.config.bus_bits // 32
         last = WORDS // lanes - 1
         place, collecting, taken = Signal(ceil_log2(last + 1)), Signal(), Signal()
-        # One-hot: the word that comes next. Each bit enables registers of its own.
-        turn = Signal(last + 1)
-        m.d.comb += [self.words.ready.eq(collecting), taken.eq(collecting & self.words.valid)]
-        m.d.sync += self.full.eq(self.words.valid & turn[last] & ~self.start)
+        # A word comes from afar, and goes to many: it has a register for either way. Behind it, one-hot, which one it
+        # is; each bit enables registers of its own.
+        arrived, arriving = Signal(), Signal.like(self.words.payload, reset_less=True)
+        turn, here = Signal(last + 1, reset_less=True), Signal(last + 1)
+        self._word = word = Signal.like(arriving)
+        m.d.comb += [self.words.ready.eq(collecting & ~self.start), taken.eq(self.words.ready & self.words.valid)]
+        m.d.sync += [
+            arrived.eq(taken),
+            arriving.eq(self.words.payload),
+            here.eq(Mux(arrived & ~self.start, turn, 0)),
+            word.eq(arriving),
+            self.full.eq(here[last] & ~self.start),
+        ]
         with m.If(self.start):
-            m.d.sync += [place.eq(0), turn.eq(1), collecting.eq(1)]
+            m.d.sync += [place.eq(0), collecting.eq(1)]
         with m.Elif(taken):
-            m.d.sync += [place.eq(place + 1), turn.eq(turn << 1)]
-            with m.If(turn[last]):
+            m.d.sync += place.eq(place + 1)
+            with m.If(place == last):
                 m.d.sync += collecting.eq(0)
-        self._keep_fields(m, taken, place)
+        with m.If(self.start):
+            m.d.sync += turn.eq(1)
+        with m.Elif(arrived):
+            m.d.sync += turn.eq(turn << 1)
+        there, at = Signal(), delayed(m, place, 2, "place")
+        m.d.sync += there.eq(arrived)
+        self._keep_fields(m, there, at)
         kept = self._kept()
         constant = self._constant()
         numbers = (field_number(name, i) for name in TENSORS for i in range(ADDRESS + 1))
         of_tensors = {2 * number + half for number in numbers for half in range(2)}
         for i in range(last + 1):
-            with m.If(self.words.valid & turn[i]):
+            with m.If(here[i]):
                 for lane in range(lanes):
                     index = i * lanes + lane
-                    word = self.words.payload.word_select(lane, 32)
+                    part = word.word_select(lane, 32)
                     if index in kept:
                         target = kept[index]
-                        rest = word[len(target) :]
+                        rest = part[len(target) :]
                         # What is left out has to be the sign, or zero.
                         sign = target.shape().signed and len(target) < 32
-                        fill = word[len(target) - 1].replicate(len(rest)) if sign else 0
-                        m.d.sync += target.eq(word)
+                        fill = part[len(target) - 1].replicate(len(rest)) if sign else 0
+                        m.d.sync += target.eq(part)
                         if index not in of_tensors:
                             m.d.sync += self.stray[index].eq(rest != fill)
                     else:
-                        m.d.sync += self.stray[index].eq(word != constant.get(index, 0))
+                        m.d.sync += self.stray[index].eq(part != constant.get(index, 0))
         return m
 
-    def _keep_fields(self, m: Module, taken: Signal, place: Signal) -> None:
+    def _keep_fields(self, m: Module, there: Signal, place: Signal) -> None:
         """All of the descriptor once more, to be read word by word of 64 bits."""
         bits, bus = self._params.config.address_bits, self._params.config.bus_bits
-        word, lanes = self.words.payload, max(bus // 64, 1)
+        word, lanes = self._word, max(bus // 64, 1)
         lane = self.number[: ceil_log2(lanes)]
         if bus == 32:
             # Halves come one after the other, the low one first.
             values, beyond = [], []
             for half, (name, used) in enumerate((("low", min(bits, 32)), ("high", max(bits - 32, 0)))):
                 part = Cat(word[:used], word[used:].any()) if used < 32 else word
-                kept = self._bank(m, name, len(part), taken & (place[0] == half), place[1:], self.number, part)
+                kept = self._bank(m, name, len(part), there & (place[0] == half), place[1:], self.number, part)
                 values.append(kept[:used])
                 beyond.append(kept[used:].any())
             m.d.comb += self.field.eq(Cat(*values, Cat(beyond).any()))
@@ -99,7 +117,7 @@ class DescriptorStore(Part):
         for i in range(lanes):
             field = word.word_select(i, 64)
             field = Cat(field[:bits], field[bits:].any())
-            found.append(self._bank(m, f"fields_{i}", len(field), taken, place, self.number[len(lane) :], field))
+            found.append(self._bank(m, f"fields_{i}", len(field), there, place, self.number[len(lane) :], field))
         if lanes == 1:
             m.d.comb += self.field.eq(found[0])
         else:

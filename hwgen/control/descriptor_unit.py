@@ -27,11 +27,11 @@ class DescriptorUnit(Part):
     """`(code, offset) = descriptor_rules.check(descriptor)`.
 
     First every field is looked at, all at once; if they are fine, head groups are and beside them tensors, one after
-    the other. `done` comes behind the last word by 9 cycles and the longer of these checks: 73 cycles with one batch,
-    one head and L = S = 1024, never more than 334. Of several findings the first is searched a cycle each: up to 46
-    cycles if it is a field's, 344 if not.
+    the other. `done` comes behind the last word by 11 cycles and the longer of these checks: 75 cycles with one batch,
+    one head and L = S = 1024, never more than 336. Of several findings the first is searched a cycle each: up to 48
+    cycles if it is a field's, 346 if not.
 
-    Members: start (take a descriptor, whatever the unit was doing); words; done (a pulse, once a start); code (Fault,
+    Members: start (take a descriptor, whatever the unit was doing: its words come from the second cycle on); words; done (a pulse, once a start); code (Fault,
     NONE if all is well) and offset (the byte of the field), which hold from `done` until the next start, and so do, if
     all is well, descriptor, derived and geometry; number (of a 64-bit word of the descriptor, not before `done`), field
     (that word as an address or stride, a cycle later).
@@ -62,8 +62,11 @@ class DescriptorUnit(Part):
         for name, part in named.items():
             place(m, name, part)
         connect(m, flipped(self.words), store.words)
+        # A start comes from afar and puts an end to much.
+        start = Signal()
+        m.d.sync += start.eq(self.start)
         m.d.comb += [
-            store.start.eq(self.start),
+            store.start.eq(start),
             self.descriptor.eq(store.descriptor),
             derived.descriptor.eq(store.descriptor),
             derived.group.eq(heads.group),
@@ -85,7 +88,7 @@ class DescriptorUnit(Part):
             return later
 
         alone = field_rules(self._params, store.descriptor, store.stray, known)
-        self._judge(m, store.full, alone, self._extents(store, heads, check), begin, busy)
+        self._judge(m, start, store.full, alone, self._extents(store, heads, check), begin, busy)
         return m
 
     def _connect_checks(self, m: Module, store, heads, derived, check, begin: Signal) -> None:
@@ -131,7 +134,7 @@ class DescriptorUnit(Part):
             rules.append((Fault.OVERFLOW, PLACES["score_address"].offset, used & (end | lost)))
         return rules
 
-    def _judge(self, m: Module, full, alone, together, begin: Signal, busy) -> None:
+    def _judge(self, m: Module, start: Signal, full, alone, together, begin: Signal, busy) -> None:
         """Collect what is found in either way of looking, and search it for the first finding."""
         rules = [*alone, *together]
         found = Signal(max(len(alone), len(together)))
@@ -141,9 +144,9 @@ class DescriptorUnit(Part):
         judging, waiting, calculated = Signal(), Signal(), Signal()
         extents = Signal(len(together))
         m.d.sync += extents.eq(Cat(wrong for *_, wrong in together))
-        m.d.comb += begin.eq(judging & ~calculated & clean & ~self.start)
+        m.d.comb += begin.eq(judging & ~calculated & clean & ~start)
         m.d.sync += [self.done.eq(0), looking.eq(0), clean.eq(found == 0)]
-        with m.If(self.start):
+        with m.If(start):
             m.d.sync += [judging.eq(0), waiting.eq(0)]
         with m.Elif(full):
             m.d.sync += [found.eq(Cat(wrong for *_, wrong in alone)), position.eq(0), looking.eq(1), calculated.eq(0)]
@@ -161,3 +164,5 @@ class DescriptorUnit(Part):
         with m.Elif(waiting & ~busy):
             m.d.sync += [found.eq(extents), position.eq(len(alone))]
             m.d.sync += [looking.eq(1), waiting.eq(0)]
+        with m.If(self.start):
+            m.d.sync += self.done.eq(0)

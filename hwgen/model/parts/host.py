@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from hwgen.control.descriptor import DESCRIPTOR_BYTES
+from hwgen.control.descriptor_store import DescriptorStore
 from hwgen.model.parts.reading import Client
 from hwgen.model.parts.records import Request
 from hwgen.model.work import Work
 
 ASK, FETCH, CHECK, RUN, SETTLE = range(5)
 
-FULL, JUDGE, SETTLED_VERDICT, TOLD = 1, 3, 4, 2
+FULL, JUDGE, SETTLED_VERDICT, TOLD = DescriptorStore.LATENCY, 3, 4, 2
 """Cycles of `DescriptorStore`, `DescriptorUnit` and `CommandQueue`: from the last word to `full`; from there to the
 checks' start; from their end to `done`: findings are told, collected, and judged; from there until the queue knows and
 says so."""
