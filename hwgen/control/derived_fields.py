@@ -15,7 +15,7 @@ class DerivedFields(Part):
 
     `row_bytes = dimension * element size`, `last_fold = ceil(dimension / rows) - 1`. A tensor is packed if its row
     stride is a row's length or it has one row a head, and, but for K and V, no other head's rows come between. Latency
-    2 cycles, of row_bytes 0.
+    2 cycles; 1 of group, queries and edge, 0 of row_bytes.
 
     Members: descriptor; group, queries, edge (of `HeadGroup`); derived; geometry.
     """
@@ -36,7 +36,8 @@ class DerivedFields(Part):
     def elaborate(self, platform):
         m = Module()
         p, d, derived = self._params, self.descriptor, self.derived
-        m.d.comb += [
+        # Those who take these are far from where they are worked out.
+        m.d.sync += [
             derived.group.eq(self.group),
             derived.queries.eq(self.queries),
             derived.edge.eq(self.edge),

@@ -13,8 +13,8 @@ from hwgen.part import Part
 class HeadGroup(Part):
     """`group = query_heads / kv_heads`, `job_queries = group * queries`, `edge = -group * offset`.
 
-    Long division, whose quotient digits, highest first, build the two products a cycle behind. Busy for
-    `2 (floor(log2(group)) + 1) + 1` cycles after `start`, 3 if the group is 0.
+    Long division, whose quotient digits, highest first, build the two products behind it. Busy for
+    `2 (floor(log2(group)) + 1) + 2` cycles after `start`, 4 if the group is 0.
 
     Members: start; query_heads, kv_heads (not 0), queries, offset (all held while busy); busy; group, job_queries,
     edge; uneven (there is a remainder, or the group is too large); crowded (too many queries in a job). Results hold
@@ -40,40 +40,38 @@ class HeadGroup(Part):
 
     def elaborate(self, platform):
         m = Module()
-        rest, divisor = Signal(COUNT_BITS), Signal(COUNT_BITS)
-        digits = Signal(ceil_log2(COUNT_BITS))
-        quotient, product = Signal(COUNT_BITS), Signal(COUNT_BITS + LENGTH_BITS)
-        # The quotient is looked for; a digit was found, and is 1.
-        down, ended, found, digit = Signal(), Signal(), Signal(), Signal()
+        rest, divisor = Signal(COUNT_BITS, reset_less=True), Signal(COUNT_BITS, reset_less=True)
+        digits, quotient = Signal(ceil_log2(COUNT_BITS), reset_less=True), Signal(COUNT_BITS, reset_less=True)
+        # The quotient is looked for, and wholly found.
+        dividing, divided, down, ended = Signal(), Signal(), Signal(), Signal()
         less, fits = Signal(COUNT_BITS + 1), Signal()
         m.d.comb += [
             less.eq(rest - divisor),
             fits.eq(~less[-1]),
+            self.busy.eq(dividing | divided),
             self.group.eq(quotient),
-            self.job_queries.eq(product),
             self.uneven.eq((rest != 0) | (quotient > MAX_GROUP)),
-            self.crowded.eq(product > MAX_QUERIES),
         ]
+        found = Signal()
+        m.d.sync += divided.eq(dividing)
         with m.If(self.start):
             m.d.sync += [
                 rest.eq(self.query_heads),
                 divisor.eq(self.kv_heads),
                 digits.eq(0),
                 quotient.eq(0),
-                product.eq(0),
-                self.edge.eq(0),
-                self.busy.eq(1),
+                dividing.eq(1),
                 down.eq(0),
                 ended.eq(0),
-                found.eq(0),
             ]
-        with m.Elif(self.busy & ~down):
+        with m.Elif(dividing & ~down):
             with m.If(divisor.shift_left(1) <= rest):
                 m.d.sync += [divisor.eq(divisor.shift_left(1)), digits.eq(digits + 1)]
             with m.Else():
                 m.d.sync += down.eq(1)
-        with m.Elif(self.busy):
-            with m.If(~ended):
+        with m.Elif(dividing):
+            m.d.comb += found.eq(~ended)
+            with m.If(found):
                 m.d.sync += [
                     rest.eq(Mux(fits, less, rest)),
                     divisor.eq(divisor.shift_right(1)),
@@ -81,10 +79,30 @@ class HeadGroup(Part):
                     digits.eq(digits - 1),
                     ended.eq(digits == 0),
                 ]
-            m.d.sync += [found.eq(~ended), digit.eq(fits), self.busy.eq(~ended)]
-            with m.If(found):
-                m.d.sync += [
-                    product.eq(product.shift_left(1) + Mux(digit, self.queries, 0)),
-                    self.edge.eq(self.edge.shift_left(1) - Mux(digit, self.offset, 0)),
-                ]
+            m.d.sync += dividing.eq(~ended)
+        self._multiply(m, found, fits)
         return m
+
+    def _multiply(self, m: Module, found: Signal, fits: Signal) -> None:
+        """A digit is kept, then chooses what is added, then that is added: at the start nothing to nothing."""
+        product = Signal(COUNT_BITS + LENGTH_BITS, reset_less=True)
+        edge = Signal.like(self.edge, reset_less=True)
+        kept, digit, started = Signal(), Signal(reset_less=True), Signal()
+        queries = Signal.like(self.queries, reset_less=True)
+        offset = Signal(signed(OFFSET_BITS), reset_less=True)
+        add, first = Signal(), Signal()
+        m.d.comb += [self.job_queries.eq(product), self.edge.eq(edge), self.crowded.eq(product > MAX_QUERIES)]
+        m.d.sync += [
+            started.eq(self.start),
+            kept.eq(found),
+            digit.eq(fits),
+            first.eq(started),
+            add.eq(started | kept),
+            queries.eq(Mux(digit & kept, self.queries, 0)),
+            offset.eq(Mux(digit & kept, self.offset, 0)),
+        ]
+        with m.If(add):
+            m.d.sync += [
+                product.eq(Mux(first, 0, product.shift_left(1)) + queries),
+                edge.eq(Mux(first, 0, edge.shift_left(1)) - offset),
+            ]
