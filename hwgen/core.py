@@ -288,7 +288,7 @@ class Core(Part):
             events.cause.eq(issuer.cause),
             events.value_busy.eq(self._value.busy),
             events.pairs.eq(self._pairs()),
-            events.job_done.eq(run.finished),
+            events.job_done.eq(run.done),
             self.cause.eq(issuer.cause),
             self.value_busy.eq(self._value.busy),
             self.events.eq(events.events),

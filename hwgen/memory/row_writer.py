@@ -10,13 +10,14 @@ from hwgen.memory.row_packer import RowPacker, values_layout
 from hwgen.memory.row_walker import RowWalker
 from hwgen.params import GROUP_BITS, LENGTH_BITS, QUERY_BITS, Params
 from hwgen.part import Part, place
+from hwgen.queue import Slice
 
 
 class RowWriter(Part):
     """From rows of `beat` elements of `element_bits` bits to the words and the requests of the write engine; `limit` is
     the largest number of elements. A job whose rows are packed is one request, else each of its rows is.
 
-    Latency and throughput are those of RowPacker.
+    Latency and throughput are those of RowPacker, and Slice.LATENCY more: `values.ready` is a register.
 
     Members: head, rows (a job's base address and how many rows it has); stride, head_stride, group, row_bytes, packed,
     elements (constant while there is work); values; request, words (the write engine's); asked (so many rows are in the
@@ -51,7 +52,6 @@ class RowWriter(Part):
         place(m, "packer", packer)
         connect(m, flipped(self.head), walker.head)
         connect(m, walker.request, flipped(self.request))
-        connect(m, flipped(self.values), packer.values)
         connect(m, packer.words, flipped(self.words))
         for name in ("stride", "head_stride", "group", "row_bytes", "packed"):
             m.d.comb += getattr(walker, name).eq(getattr(self, name))
@@ -68,8 +68,23 @@ class RowWriter(Part):
             packer.run.payload.rows.eq(walker.run.payload.rows),
             walker.run.ready.eq(packer.run.ready),
         ]
+        self._take_values(m, packer)
         # A run still shows a cycle behind its request.
         taken = Signal()
         m.d.sync += taken.eq(self.request.valid & self.request.ready)
         m.d.comb += self.asked.eq(Mux(taken, walker.run.payload.rows, 0))
         return m
+
+    def _take_values(self, m: Module, packer: RowPacker) -> None:
+        """Nothing that the packer waits for is on the way to those who give values."""
+        values, given = self.values, packer.values
+        taken = Slice(values.payload.shape().size)
+        place(m, "taken_values", taken)
+        m.d.comb += [
+            taken.input.valid.eq(values.valid),
+            taken.input.payload.eq(values.payload),
+            values.ready.eq(taken.input.ready),
+            given.valid.eq(taken.output.valid),
+            given.payload.eq(taken.output.payload),
+            taken.output.ready.eq(given.ready),
+        ]

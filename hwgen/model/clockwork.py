@@ -79,6 +79,8 @@ class Clockwork:
         self.hungry, self.loaded = True, False
         self.rows = s.B * s.Hq * s.L
         self.job_count = self.block_count = 0
+        # A cycle behind the queues of results.
+        self.job_done = self.lse_waiting = False
         self.element_bytes = params.input.bits // 8
         self.runs: deque[list[int]] = deque([[Cause.NO_JOB, 0]], MOST_RUNS)
 
@@ -103,7 +105,7 @@ class Clockwork:
         """One cycle; whether the machine works on."""
         now, jobs, loader, host = self.now, self.jobs, self.loader, self.host
         drain, issuer, writes, reads = self.drain, self.issuer, self.writes, self.reads
-        busy = self.job_count != 0 or self.block_count != 0 or drain.lse.ready
+        busy = self.job_count != 0 or self.block_count != 0 or self.lse_waiting
         # Known outside of the core a cycle later.
         hungry, loaded = self.hungry, self.loaded
         now_hungry = not (loader.loaded[0] or loader.loaded[1])
@@ -117,11 +119,12 @@ class Clockwork:
             and writes.idle()
         )
         # Writers, back to front.
-        job_done = drain.o.ready and drain.o.head & JOB_LAST
+        job_done, self.lse_waiting = self.job_done, drain.lse.ready
+        last = drain.o.ready and drain.o.head & JOB_LAST == JOB_LAST
         writes.tick(now)
         if "lse" not in self.writers:
             drain.lse.taken = drain.lse.ready
-        job_done = job_done and drain.o.taken
+        self.job_done = last and drain.o.taken
         drain.tick(now)
         # A cycle late: visits' tags, that blocks are issued, and that others wait.
         shown, issued = issuer.visiting, issuer.block_done
@@ -165,7 +168,7 @@ class Clockwork:
             self.hungry, self.bell.rung = now_hungry, True
         self.loaded = loader.finished
         self.running = busy and (self.running or shown)
-        self.job_count += job_taken - bool(job_done)
+        self.job_count += job_taken - job_done
         self.block_count += begun - issued
         self.now += 1
         return not over

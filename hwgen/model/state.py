@@ -210,7 +210,10 @@ def _holders(machine: Clockwork) -> Iterator[Holder]:
 
 
 def _core_holders(machine: Clockwork) -> Iterator[Holder]:
-    yield Holder(machine, ("running", "settled", "more", "hungry", "loaded", "job_count", "block_count"))
+    yield Holder(
+        machine,
+        ("running", "settled", "more", "hungry", "loaded", "job_count", "block_count", "job_done", "lse_waiting"),
+    )
     fixed: tuple[str, ...] = (
         "step",
         "slot",
@@ -344,4 +347,5 @@ def _write_holders(machine: Clockwork) -> Iterator[Holder]:
         source = writer.source
         fixed = ("active", "left", "place", "chunk", "overhang", "complete", "turned", "offered")
         yield Holder(source, fixed, counts={"rows": below(3)})
+        yield Holder(source.values, (), ("held",))
         yield _walker(source.walker)

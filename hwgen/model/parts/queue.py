@@ -53,3 +53,40 @@ class Fifo:
 
     def empty(self) -> bool:
         return not self.ready and not self.items
+
+
+class Pair:
+    """`Slice` behind a queue: what it takes in a cycle can be read in the next one.
+
+    Members: source; held (what it has, the oldest first); ready (`head` may be taken), head, taken (in this cycle).
+    """
+
+    __slots__ = ("held", "source", "taken")
+
+    def __init__(self, source: Fifo) -> None:
+        self.source = source
+        self.held: deque[Any] = deque()
+        self.taken = False
+
+    @property
+    def ready(self) -> bool:
+        return bool(self.held)
+
+    @property
+    def head(self) -> Any:
+        return self.held[0]
+
+    def tick(self) -> None:
+        """One cycle, behind that of who takes from it, before the source's."""
+        source, held = self.source, self.held
+        room = len(held) < 2
+        if self.taken:
+            held.popleft()
+            self.taken = False
+        if room and source.ready:
+            held.append(source.head)
+            source.taken = True
+
+    def quiet(self) -> bool:
+        """Nothing moves unless something new comes."""
+        return not self.held and not self.source.ready

@@ -6,7 +6,7 @@ from collections import deque
 
 from hwgen.memory.write_client import LEAST_WORDS
 from hwgen.model.parts.draining import LAST
-from hwgen.model.parts.queue import Fifo
+from hwgen.model.parts.queue import Fifo, Pair
 from hwgen.model.parts.reading import BEAT_CREDIT, MOST_CREDIT, Splitter
 from hwgen.model.parts.walker import BLOCK, JOB, ROW, Walker
 from hwgen.params import Params
@@ -24,7 +24,7 @@ SETTLING = 16
 class Packer:
     """`RowPacker`: rows of `elements` elements of `element_bits` bits, `beat` of them in a beat, become bus words.
 
-    Members: values (queue), walker; as in the hardware; offered (a word is).
+    Members: values (behind the queue of them), walker; as in the hardware; offered (a word is).
     """
 
     def __init__(
@@ -35,12 +35,16 @@ class Packer:
         self.size = min(beat, self.lanes)
         self.chunks = -(-beat // self.size)
         self.rest = beat - (self.chunks - 1) * self.size
-        self.values, self.walker = values, walker
+        self.values, self.walker = Pair(values), walker
         self.active = self.overhang = self.complete = self.turned = self.offered = False
         self.left = self.place = self.chunk = self.rows = 0
 
     def tick(self, ready: bool) -> None:
         """One cycle; `ready`: a word is taken if there is one."""
+        self._move(ready)
+        self.values.tick()
+
+    def _move(self, ready: bool) -> None:
         if not ready:
             # Nothing moves but a run that may be taken.
             if not self.active:
@@ -137,7 +141,7 @@ class WriteClient:
     def quiet(self) -> bool:
         """Nothing moves unless something new comes."""
         source = self.source
-        if self.offered or self.queue.items or self.queue.taken or source.values.ready:
+        if self.offered or self.queue.items or self.queue.taken or not source.values.quiet():
             return False
         if source.offered or source.turned or source.complete or source.overhang:
             return False
