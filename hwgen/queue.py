@@ -17,7 +17,7 @@ class Queue(Part):
     `empty` follow no comparison: how full the queue will be is known a cycle before.
 
     Latency 2 cycles; throughput 1. With `rests` the next word comes a cycle behind the one that was taken, throughput
-    1/2: that it is taken then enables one register, not all of the word's.
+    1/2: a register then enables all of the word's.
 
     Members: w_data, w_en, w_rdy; r_data, r_rdy, r_en; empty (holds no word); ample (a cycle ago there was a place for
     two more words: a register that follows no enable, for a writer that waits for it and so needs no w_rdy).
@@ -39,14 +39,21 @@ class Queue(Part):
         write, read = memory.write_port(), memory.read_port()
         # Words in the memory, and whether there are any.
         level, some = Signal(range(places + 1)), Signal()
+        reading = Signal()
         m.d.comb += [
             write.en.eq(self.w_en & self.w_rdy),
             write.data.eq(self.w_data),
-            read.en.eq(some & (~self.r_rdy if self._rests else ~self.r_rdy | self.r_en)),
+            read.en.eq(reading),
             self.r_data.eq(read.data),
             self.empty.eq(~some & ~self.r_rdy),
         ]
-        m.d.sync += [self.r_rdy.eq(read.en | (self.r_rdy & ~self.r_en)), self.ample.eq(level < places - 1)]
+        offered = read.en | (self.r_rdy & ~self.r_en)
+        m.d.sync += [self.r_rdy.eq(offered), self.ample.eq(level < places - 1)]
+        if self._rests:
+            more = Mux(write.en != read.en, write.en | (level != 1), some)
+            m.d.sync += reading.eq(more & ~offered)
+        else:
+            m.d.comb += reading.eq(some & (~self.r_rdy | self.r_en))
         with m.If(write.en != read.en):
             m.d.sync += [
                 level.eq(Mux(write.en, level + 1, level - 1)),

@@ -24,6 +24,9 @@ def fifo_pointers(bench: Bench, opened: Opened, path: str, depth: int) -> None:
     bench.check((some == (level != 0)) & (opened.inner(f"{path}.w_rdy") == (level != inner)))
     bench.check(~opened.inner(f"{path}.ample") | (level != inner))
     bench.check(wrapped(read.addr + level, inner) == write.addr)
+    reading, offered = opened.inner(f"{path}.reading"), opened.inner(f"{path}.r_rdy")
+    bench.check((reading | offered | ~some) & (~reading | some))
+    bench.check(~reading | ~offered | opened.inner(f"{path}.self").r_en)
 
 
 def fifo_entries(opened: Opened, path: str, depth: int) -> list[tuple[Any, Any]]:
