@@ -193,7 +193,7 @@ class Core(Part):
             ]
 
     def _connect_queries(self, m: Module) -> None:
-        loader, last = self._loader, self._groups[-1].visit
+        loader, last = self._loader, self._groups[-1]
         connect(m, flipped(self.q), self._q.input)
         connect(m, self._q.output, loader.query)
         m.d.comb += [
@@ -201,9 +201,8 @@ class Core(Part):
             self._score.load_columns.eq(loader.columns),
             self._score.load_operand.eq(loader.operand),
             self._score.load_data.eq(loader.elements),
-            # The weight of the last column means that nobody needs the block's queries any more.
-            loader.release.eq(last.valid & last.visit.block_last & (last.column == self._params.group - 1)),
-            loader.release_bank.eq(last.visit.bank),
+            loader.release.eq(last.released),
+            loader.release_bank.eq(last.released_bank),
             loader.issued.eq(self._issuer.block_done),
             loader.issued_bank.eq(self._issuer.bank),
             loader.empty.eq(self._issuer.empty_done),

@@ -29,9 +29,11 @@ def drain_latency(params: Params) -> int:
 class FoldWalker(Part):
     """Turns a visit's tag from the lane of column 0 into one value tag and address a fold, 0 to `last_fold`.
 
-    The first fold leaves in the cycle in which the visit arrives. `free` marks the last fold of a value row's last
+    The first fold leaves LATENCY cycles behind the visit's arrival. `free` marks the last fold of a value row's last
     visit.
     """
+
+    LATENCY = 1
 
     def __init__(self, params: Params) -> None:
         self._params = params
@@ -62,7 +64,7 @@ class FoldWalker(Part):
             m.d.sync += held.eq(self.visit)
         with m.If(active):
             m.d.sync += fold.eq(Mux(current == self.last_fold, 0, current + 1))
-        m.d.comb += [
+        m.d.sync += [
             self.tag.valid.eq(active),
             self.tag.first.eq(now.visit.first),
             self.tag.last.eq(now.visit.last),
@@ -77,7 +79,7 @@ class FoldWalker(Part):
 class ValueArray(Part):
     """`RNV[f, p]` of every slot and fold; see ValuePE for the equation.
 
-    Column c's weight and shift are taken in the cycle `c` after the visit's first fold passes `visit`, plus
+    Column c's weight and shift are taken in the cycle `c` after the visit passes `visit`, plus FoldWalker.LATENCY and
     FeederRow.LATENCY, and must be held for all folds. Nothing ever stalls.
 
     Members: last_fold (folds of F, minus one); visit (tag from the lane of column 0); weights; write_* (value buffer,

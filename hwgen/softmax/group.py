@@ -25,11 +25,13 @@ class LaneGroup(Part):
     most once a cycle; of a column's tag only what its fold sum needs is looked at, but for the first one's. The weight
     register holds a column's weight for all folds of the value row.
 
-    Latency FoldSum.LATENCY + `lane_latency` from a column's last fold to `visit`, one more to its `weight`.
+    Latency FoldSum.LATENCY + `lane_latency` from a column's last fold to its weight at the lane's end, one more to
+    `weight`.
 
-    Members: sum, tag (one a column); weight, shift (one a column); visit (tag of the weight that becomes valid in the
-    next cycle); the lane's mantissa, scale_exponent, load_*, result_address, result, saturated, argument,
-    pair, bias; entering (where there is a bias, the tag at the lane's input).
+    Members: sum, tag (one a column); weight, shift (one a column); visit (tag of the weight that is at the lane's end
+    in the next cycle); released, released_bank (the last column's weight of its block's last visit is there, so that
+    nobody needs the block's queries any more); the lane's mantissa, scale_exponent, load_*, result_address, result,
+    saturated, argument, pair, bias; entering (where there is a bias, the tag at the lane's input).
     """
 
     def __init__(self, params: Params) -> None:
@@ -43,6 +45,8 @@ class LaneGroup(Part):
                 "weight": Out(unsigned(n.weight_bits)).array(params.group),
                 "shift": Out(SHIFT_BITS).array(params.group),
                 "visit": Out(lane_tag_layout(params)),
+                "released": Out(1),
+                "released_bank": Out(1),
                 "mantissa": In(signed(n.scale_bits + 1)).array(2),
                 "scale_exponent": In(signed(8)).array(2),
                 "load_enable": In(1),
@@ -77,8 +81,16 @@ class LaneGroup(Part):
             m.d.comb += [lane.argument.eq(self.argument), self.pair.eq(lane.pair)]
         if self._params.has_bias:
             m.d.comb += [lane.bias.eq(self.bias), self.entering.eq(lane.tag)]
+        tag, last = lane.tag_out, self._params.group - 1
+        m.d.sync += [
+            self.released.eq(tag.valid & tag.visit.block_last & (tag.column == last)),
+            self.released_bank.eq(tag.visit.bank),
+        ]
         for c in range(self._params.group):
-            with m.If(lane.tag_out.valid & (lane.tag_out.column == c)):
+            # A register of its own for each column, as it enables all of a weight.
+            enable = Signal(name=f"enable_{c}")
+            m.d.sync += enable.eq(tag.valid & (tag.column == c))
+            with m.If(enable):
                 m.d.sync += [self.weight[c].eq(lane.weight), self.shift[c].eq(lane.shift)]
         return m
 

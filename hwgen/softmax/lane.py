@@ -110,10 +110,10 @@ class SoftmaxLane(Part):
     amounts, factor of kept weights, two shift stages, denominator (LOOP cycles from read to write). Latency
     `lane_latency` cycles from `qk` to `weight`; throughput 1.
 
-    Members: tag, qk; mantissa, scale_exponent (two banks); load_* (a query's row exponent); weight, shift, tag_out;
-    result_address (column within the group, then slot), result (one cycle later); saturated (pulse). Where there is a
-    score program: argument (writes of its arguments), pair (a pulse for each pair that it lets through), bias (writes
-    of slot rows of its bias, if it has one).
+    Members: tag, qk; mantissa, scale_exponent (two banks); load_* (a query's row exponent); weight, shift, tag_out (a
+    cycle before both); result_address (column within the group, then slot), result (one cycle later); saturated
+    (pulse). Where there is a score program: argument (writes of its arguments), pair (a pulse for each pair that it
+    lets through), bias (writes of slot rows of its bias, if it has one).
     """
 
     INPUT = 1
@@ -155,7 +155,7 @@ class SoftmaxLane(Part):
         amounts = self._amounts(m, reference)
         self._weights(m, exp.y, amounts, pair, at + 3)
         self._denominator(m, tags, reference, amounts)
-        m.d.comb += self.tag_out.eq(tags[self._latency])
+        m.d.comb += self.tag_out.eq(tags[self._latency - 1])
         return m
 
     def _tags(self, m: Module) -> list:

@@ -50,9 +50,11 @@ def cycles_of(sums: Any, params: Params) -> list[dict[str, Any]]:
     ek = 2 * (params.input.bias - 1)
     for i, c, f in np.ndindex(visits, group, folds):
         visit = {"slot": i % params.config.slots, "first": 1, "skip": 0, "width": group - c, "ek": ek}
+        visit |= {"bank": i % 2, "block_last": int(i % 3 == 0)}
         tag = {"valid": 1, "fold": f, "first_fold": int(f == 0), "last_fold": int(f == folds - 1), "visit": visit}
         cycles[i * params.visit + c + f] |= {f"tag.{c}": tag, f"tag.{c}.valid": 1, f"sum.{c}": int(sums[i, c, f])}
-    cycles[0] |= {"mantissa.0": SCALE.mantissa, "scale_exponent.0": SCALE.exponent}
+    for bank in range(2):
+        cycles[0] |= {f"mantissa.{bank}": SCALE.mantissa, f"scale_exponent.{bank}": SCALE.exponent}
     return cycles
 
 
@@ -62,19 +64,22 @@ def test_weights(seed: int, params: Params) -> None:
     visits = 30
     sums = random_sums(seed, params, visits)
     names = [*(f"weight.{c}" for c in range(params.group)), "visit.valid", "visit.column", "visit.visit.slot"]
+    names += ["released", "released_bank"]
     latency = FoldSum.LATENCY + lane_latency(params)
     seen = clocked(LaneGroup(params), cycles_of(sums, params), names, latency + 2)
-    told = {}
+    told, released = {}, {}
     for c in range(params.group):
         weights = weights_of(sums[:, c].sum(axis=1).tolist(), params)
         assert len(set(weights)) > visits // 2
         for i, weight in enumerate(weights):
             start = i * params.visit + c + params.folds_e - 1 + latency
-            told[start] = (1, c, i % params.config.slots)
+            told[start - 1] = (1, c, i % params.config.slots)
+            released |= {start: (1, i % 2)} if c == params.group - 1 and i % 3 == 0 else {}
             # Taken in the next cycle, and there until the column's next visit.
             until = min(start + 1 + params.visit, len(seen))
             assert [cycle[c] for cycle in seen[start + 1 : until]] == [weight] * (until - start - 1)
-    assert {t: cycle[-3:] for t, cycle in enumerate(seen) if cycle[-3]} == told
+    assert {t: cycle[-5:-2] for t, cycle in enumerate(seen) if cycle[-5]} == told
+    assert {t: cycle[-2:] for t, cycle in enumerate(seen) if cycle[-2]} == released
 
 
 @pytest.mark.parametrize("params", SHAPES)

@@ -175,7 +175,8 @@ def test_every_weight_and_every_state(name: str, choices: dict[str, Any]) -> Non
     rnv = np.zeros(count, dtype=np.int64)
     at, flags = latency, SoftmaxLane.INPUT + pair_latency(params)
     for t, (m, p) in enumerate(visits):
-        weight, shift, _, _, valid, _ = seen[t + at]
+        weight, shift = seen[t + at][:2]
+        valid = seen[t + at - 1][4]
         saturated, pair = seen[t + flags][2:4]
         assert valid == (p is not None)
         if p is None or m == -1:

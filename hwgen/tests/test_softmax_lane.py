@@ -137,7 +137,8 @@ def assert_weights(work: Work, sent: list[dict[str, Any]], seen: list[tuple[Any,
     rnv = np.zeros(work.qk.shape[0], dtype=np.int64)
     steps = iter(np.ndindex(work.qk.T.shape))
     for t, cycle in enumerate(sent):
-        weight, shift, _, valid, row, _ = seen[t + LATENCY]
+        weight, shift = seen[t + LATENCY][:2]
+        valid, row = seen[t + LATENCY - 1][3:5]
         assert valid == (cycle is not IDLE)
         if cycle is IDLE:
             continue

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from hwgen.array.feeder import FeederRow, value_address
-from hwgen.array.value_array import ValueArray, drain_latency
+from hwgen.array.value_array import FoldWalker, ValueArray, drain_latency
 from hwgen.array.value_pe import ValuePE
 from hwgen.params import Params
 from hwgen.tests.bench import clocked, tiny
@@ -54,7 +54,7 @@ class Block:
     def cycles(self) -> list[dict[str, Any]]:
         """Inputs of all visits; a column's weight changes a cycle after its left neighbour's."""
         p = self.params
-        cycles: list[dict[str, Any]] = [{} for _ in range(len(self.order) * self.visit + p.config.cols + 2)]
+        cycles: list[dict[str, Any]] = [{} for _ in range(len(self.order) * self.visit + p.config.cols + 3)]
         cycles[0]["last_fold"] = self.folds - 1
         for i, (m, s) in enumerate(self.order):
             visit = {
@@ -72,7 +72,7 @@ class Block:
                 cycles[start + 1]["visit"] = {**other, "visit": {**visit, "slot": 0, "row": 0}}
             for c in range(p.config.cols):
                 pair = {"weight": int(self.weights[m, s, c]), "shift": int(self.shifts[m, s, c])}
-                cycles[start + FeederRow.LATENCY + c][f"weights.{c}"] = pair
+                cycles[start + FoldWalker.LATENCY + FeederRow.LATENCY + c][f"weights.{c}"] = pair
         cycles[len(self.order) * self.visit].setdefault("visit", {"valid": 0})
         return cycles
 
@@ -91,7 +91,8 @@ class Block:
 
 def last_folds(block: Block) -> dict[int, int]:
     """The cycle in which each slot's last fold is issued."""
-    return {s: i * block.visit + block.folds - 1 for i, (m, s) in enumerate(block.order) if m == KEYS - 1}
+    late = FoldWalker.LATENCY + block.folds - 1
+    return {s: i * block.visit + late for i, (m, s) in enumerate(block.order) if m == KEYS - 1}
 
 
 def done_latency(params: Params) -> int:
@@ -142,8 +143,8 @@ def check_pulses(block: Block, seen: list[tuple[Any, ...]]) -> None:
     p = block.params
     done = {t: slot for t, (*_, done, slot, _, _) in enumerate(seen) if done}
     assert done == {t + done_latency(p): slot for slot, t in last_folds(block).items()}
-    folds = [i * block.visit + f for i in range(len(block.order)) for f in range(block.folds)]
+    folds = [i * block.visit + FoldWalker.LATENCY + f for i in range(len(block.order)) for f in range(block.folds)]
     assert [t for t, cycle in enumerate(seen) if cycle[-2]] == folds
     keys = [i for i, (_, s) in enumerate(block.order) if s == p.config.slots - 1]
-    lag = block.folds - 1 + p.config.rows_f * FeederRow.LATENCY
+    lag = FoldWalker.LATENCY + block.folds - 1 + p.config.rows_f * FeederRow.LATENCY
     assert [t for t, cycle in enumerate(seen) if cycle[-1]] == [i * block.visit + lag for i in keys]

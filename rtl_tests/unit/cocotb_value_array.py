@@ -10,7 +10,7 @@ import cocotb
 import numpy as np
 
 from hwgen.array.feeder import FeederRow, value_address
-from hwgen.array.value_array import drain_latency
+from hwgen.array.value_array import FoldWalker, drain_latency
 from hwgen.array.value_pe import ValuePE
 from hwgen.array.value_row import weight_layout
 from hwgen.control.tags import lane_tag_layout, visit_layout
@@ -109,11 +109,12 @@ class Plan:
         last = slot not in self.waiting and bool(self.rng.random() < 0.25)
         self.distances.append(now - self.last_start[slot])
         self.last_start[slot], self.free_at = now, now + max(folds, core.group)
-        self.busy |= set(range(now, now + folds))
+        start = now + FoldWalker.LATENCY
+        self.busy |= set(range(start, start + folds))
         self.accumulate(slot, place, first)
         if key_last:
             self.ready.remove(place)
-            self.freed.append(now + folds - 1 + core.config.rows_f * FeederRow.LATENCY)
+            self.freed.append(start + folds - 1 + core.config.rows_f * FeederRow.LATENCY)
             # A row buffer takes note of `freed` at the end of its cycle.
             self.at(self.freed[-1] + 1, lambda: self.renew(place))
         if last:
@@ -123,11 +124,12 @@ class Plan:
 
     def accumulate(self, slot: int, place: int, first: bool) -> None:
         drop, cols = self.core.numerics.drop, self.core.config.cols
+        taken = self.now + FoldWalker.LATENCY + FeederRow.LATENCY
         for c in range(cols):
             weight = self.draw(2**self.core.config.weight_bits - 1)
             shift = int(self.rng.choice([0, 0, 0, 1, 2, 5, 63, self.rng.integers(64)]))
             for fold in range(self.folds):
-                self.weights.setdefault(self.now + fold + FeederRow.LATENCY + c, {})[c] = (weight, shift)
+                self.weights.setdefault(taken + fold + c, {})[c] = (weight, shift)
                 for r, v in enumerate(self.rows[place, fold]):
                     before = 0 if first else self.sums[slot, fold, r, c] >> shift
                     self.sums[slot, fold, r, c] = before + (weight * v >> drop)
@@ -135,7 +137,8 @@ class Plan:
     def finish(self, slot: int) -> None:
         """The slot's results are there when the corner cell has written the last fold."""
         c = self.core.config
-        corner = self.now + self.folds - 1 + c.rows_f * FeederRow.LATENCY + c.cols
+        last = self.now + FoldWalker.LATENCY + self.folds - 1
+        corner = last + c.rows_f * FeederRow.LATENCY + c.cols
         t = corner + ValuePE.RESULT_LATENCY
         self.done[t] = slot
         self.waiting.add(slot)
