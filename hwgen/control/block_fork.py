@@ -17,8 +17,8 @@ class BlockFork(Part):
     """One stream of blocks in, `ways` equal streams out, each with a queue of its own so that each goes at its own
     pace.
 
-    Latency 2 cycles; throughput 1 block every 2 cycles, more than anybody cuts: a block is wide, so whether it is taken
-    is in registers.
+    Latency 3 cycles; throughput 1 block every 3 cycles, more than anybody cuts: a block is wide and its takers are
+    apart, so it is in registers first, as is whether it was taken.
     """
 
     def __init__(self, params: Params, ways: int) -> None:
@@ -33,15 +33,20 @@ class BlockFork(Part):
     def elaborate(self, platform):
         m = Module()
         queues = [Queue(width=self._layout.size, depth=DEPTH, rests=True) for _ in range(self._ways)]
-        # As it was a cycle ago, unless a block came in since.
-        ready = Signal(init=1)
-        m.d.sync += ready.eq(Cat(queue.w_rdy for queue in queues).all() & ~(self.input.valid & ready))
-        m.d.comb += self.input.ready.eq(ready)
+        # As it was a cycle ago, unless a block came in since, or in the cycle before.
+        ready, taken, there = Signal(init=1), Signal(), Signal()
+        block = Signal(self._layout, reset_less=True)
+        m.d.comb += [self.input.ready.eq(ready), taken.eq(self.input.valid & ready)]
+        m.d.sync += [
+            ready.eq(Cat(queue.w_rdy for queue in queues).all() & ~taken & ~there),
+            there.eq(taken),
+            block.eq(self.input.payload),
+        ]
         for i, (queue, output) in enumerate(zip(queues, self.outputs, strict=True)):
             place(m, f"queue_{i}", queue)
             m.d.comb += [
-                queue.w_data.eq(self.input.payload),
-                queue.w_en.eq(self.input.valid & ready),
+                queue.w_data.eq(block),
+                queue.w_en.eq(there),
                 output.payload.eq(queue.r_data),
                 output.valid.eq(queue.r_rdy),
                 queue.r_en.eq(output.ready),

@@ -31,10 +31,10 @@ class DescriptorUnit(Part):
     one head and L = S = 1024, never more than 336. Of several findings the first is searched a cycle each: up to 48
     cycles if it is a field's, 346 if not.
 
-    Members: start (take a descriptor, whatever the unit was doing: its words come from the second cycle on); words; done (a pulse, once a start); code (Fault,
-    NONE if all is well) and offset (the byte of the field), which hold from `done` until the next start, and so do, if
-    all is well, descriptor, derived and geometry; number (of a 64-bit word of the descriptor, not before `done`), field
-    (that word as an address or stride, a cycle later).
+    Members: start (take a descriptor, whatever the unit was doing: its words come from the second cycle on); words;
+    done (a pulse, once a start); code (Fault, NONE if all is well) and offset (the byte of the field), which hold from
+    `done` until the next start, and so do, if all is well, descriptor, derived and geometry; number (of a 64-bit word
+    of the descriptor, not before `done`), field (that word as an address or stride, a cycle later).
     """
 
     def __init__(self, params: Params) -> None:

@@ -256,13 +256,13 @@ def _control_holders(machine: Clockwork) -> Iterator[Holder]:
     counts |= {"positions": lambda: bound_zones(walker), "brought": NOWHERE, "keys": NOWHERE}
     block = _block_zones(machine)
     fixed: tuple[str, ...] = ("state", "wait", "queries", "part", "job", "room")
-    yield Holder(walker, fixed, counts=counts, records={"block": block})
+    yield Holder(walker, fixed, counts=counts, records={"block": block, "there": block})
     for output in walker.outputs:
         yield Holder(_Only(output), (), queues={"queue": block})
     yield Holder(fetch, ("ahead", "offered", "closed"))
     for queue in fetch.list:
         yield Holder(_Only(queue), (), queues={"queue": (below(1),)})
-    fixed = ("state", "wait", "offering", "heads_taken", "finished", "room")
+    fixed = ("state", "wait", "offering", "heads_taken", "there", "finished", "room")
     yield Holder(jobs, fixed, counts={"number": jobs.last_numbers})
     for queue in jobs.forks:
         yield Holder(_Only(queue), (), queues={"queue": (below(1),)})

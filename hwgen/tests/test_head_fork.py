@@ -91,12 +91,12 @@ def test_the_bias_is_one_more() -> None:
 
 def test_rows_owed() -> None:
     rng = np.random.default_rng(6)
-    dut, owed, cycles, expected = RowsOwed(), [0, 0, 0], [], []
+    dut, owed, cycles, expected = RowsOwed(), [0, 0, 0, 0], [], []
     for _ in range(400):
         add, rows = int(rng.random() < 0.1), int(rng.integers(1, 6))
         pay = int(rng.integers(0, owed[-1] + 1)) if rng.random() < 0.6 else 0
-        # What was added counts at once, what was paid two cycles later.
-        expected.append((int(owed[-3] == 0 and not any(cycle["add"] for cycle in cycles[-2:])),))
+        # What was added counts at once, what was paid three cycles later.
+        expected.append((int(owed[-4] == 0 and not any(cycle["add"] for cycle in cycles[-3:])),))
         cycles.append({"add": add, "rows": rows, "pay": pay})
         owed.append(owed[-1] + add * rows - pay)
     assert clocked(dut, cycles, ["none"]) == expected

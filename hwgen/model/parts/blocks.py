@@ -16,7 +16,8 @@ class BlockWalker:
     """`BlockWalker` and the `BlockFork` behind it.
 
     Members: state, wait; job; left, end, positions, part, brought (as in the hardware); queries, keys (of the block at
-    hand); outputs (queues of blocks for loader, issuer, drain and fetch), room (they had some a cycle ago).
+    hand); outputs (queues of blocks for loader, issuer, drain and fetch), there (a block on its way to them), room
+    (they had some a cycle ago).
     """
 
     def __init__(self, params: Params, bell: Bell) -> None:
@@ -24,6 +25,7 @@ class BlockWalker:
         self.resident = resident_rows(params)
         self.bell = bell
         self.outputs = [Fifo(block_fork.DEPTH, bell, rests=True) for _ in range(4)]
+        self.there: Block | None = None
         self.room = True
         self.state, self.wait = IDLE, 0
         self.job: Job | None = None
@@ -49,11 +51,12 @@ class BlockWalker:
             self.wait -= 1
             if self.wait == 0:
                 self.state = KEYS if state == DIVIDE else OFFER
-        room = block is None and all(output.room() for output in self.outputs)
-        if room != self.room:
+        there, self.there = self.there, block
+        room = block is None and there is None and all(output.room() for output in self.outputs)
+        if room != self.room or block is not None:
             self.room, self.bell.rung = room, True
         for output in self.outputs:
-            if output.tick(block):
+            if output.tick(there):
                 self.bell.rung = True
         return block is not None
 

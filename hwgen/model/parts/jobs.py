@@ -50,7 +50,8 @@ class JobWalker:
 
     Members: keys (of each batch entry); lengths (None if the descriptor's holds for all); places (of the tensors);
     queues (of addresses within a chunk, by tensor), rows (of numbers of rows, by written tensor); state, wait; number
-    (of the job at hand); offering (it is on offer); heads_taken; finished; room (the forks have some, a cycle late).
+    (of the job at hand); offering (it is on offer); heads_taken; there (its heads are on their way to the forks); finished;
+    room (the forks have some, a cycle late).
     """
 
     def __init__(
@@ -64,7 +65,7 @@ class JobWalker:
         self.forks = [*self.queues.values(), *self.rows.values()]
         self.bell = bell
         self.state, self.wait, self.number = IDLE, 0, 0
-        self.offering = self.heads_taken = self.finished = self.room = False
+        self.offering = self.heads_taken = self.there = self.finished = self.room = False
 
     def start(self) -> None:
         """The descriptor is known to be good."""
@@ -90,11 +91,11 @@ class JobWalker:
         elif self.state == CHECK:
             self.bell.rung = True
             self.state, self.offering = OFFER, True
-        room = not pushed and all(fork.room() for fork in self.forks)
-        self._fork(pushed)
-        if room != self.room:
+        room = not pushed and not self.there and all(fork.room() for fork in self.forks)
+        self._fork(self.there)
+        if room != self.room or pushed:
             self.bell.rung = True
-        self.room = room
+        self.room, self.there = room, pushed
 
     def await_length(self) -> None:
         """Take the batch's number of keys if it is there; before the read engine's cycle."""
@@ -122,9 +123,9 @@ class JobWalker:
         self.state = LENGTH if begins and self.lengths is not None else OFFER
         self.offering = self.state == OFFER
 
-    def _fork(self, pushed: bool) -> None:
+    def _fork(self, there: bool) -> None:
         """Addresses within a chunk, and numbers of rows."""
-        if not pushed:
+        if not there:
             for fork in self.forks:
                 if fork.tick():
                     self.bell.rung = True

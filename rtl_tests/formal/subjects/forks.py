@@ -1,9 +1,9 @@
 """Forks give everything to everybody: each output has what came in, in order, once."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
-from amaranth.hdl import Cat, Signal
+from amaranth.hdl import Cat, Const, Signal, Value
 
 from hwgen.control.block_fork import DEPTH, SEGMENT_DEPTH, BlockFork, SegmentFork
 from hwgen.control.head_fork import HeadFork
@@ -12,7 +12,7 @@ from hwgen.memory.fetch_fork import FetchFork
 from hwgen.memory.row_walker import row_block_layout
 from hwgen.params import Params
 from hwgen.presets import preset
-from rtl_tests.formal.bench import Bench
+from rtl_tests.formal.bench import Bench, Opened
 from rtl_tests.formal.proof import Breakage, Proof
 from rtl_tests.formal.streams import Followed, obeyed, obeys
 from rtl_tests.formal.subjects.queues import fifo_holds
@@ -23,9 +23,14 @@ SMALL = Params(preset("tiny"))
 Branch = tuple[Any, str, int, Any, Any]
 """An output, its queue and the queue's depth, what enters it of the input, and whether anything does."""
 
+Kept = Callable[[Opened, str], Any]
+"""The register in front of a queue."""
 
-def fork(part: Any, source: Any, branches: Iterator[Branch], bench: Bench | None = None) -> Bench:
-    """What enters a fork leaves at every branch."""
+
+def fork(
+    part: Any, source: Any, branches: Iterator[Branch], bench: Bench | None = None, kept: Kept | None = None
+) -> Bench:
+    """What enters a fork leaves at every branch; where there are registers in front of the queues they are `kept`."""
     bench = bench or Bench()
     opened = bench.place(part)
     obeyed(bench, source)
@@ -33,8 +38,15 @@ def fork(part: Any, source: Any, branches: Iterator[Branch], bench: Bench | None
         obeys(bench, output)
         enters, leaves = source.valid & source.ready & wanted, output.valid & output.ready
         followed = Followed(bench, enters, word, leaves, output.payload, depth, name=f"branch_{i}_")
-        fifo_holds(bench, opened, queue, depth, followed)
-        followed.leaves_by(bench, opened.inner(f"{queue}.r_rdy"), 2)
+        behind = opened.inner("there") & wanted if kept else Const(0, 1)
+        fifo_holds(bench, opened, queue, depth, followed, behind=behind)
+        if kept:
+            in_front = followed.level == followed.ahead + 1
+            bench.check(~(followed.inside & behind & in_front) | (Value.cast(kept(opened, queue)) == followed.value))
+            room = opened.inner(f"{queue}.w_rdy")
+            bench.check((~behind | room) & (~opened.inner("ready") | ~behind))
+            bench.check(~opened.inner("ready") | room)
+        followed.leaves_by(bench, opened.inner(f"{queue}.r_rdy"), 3 if kept else 2)
     return bench
 
 
@@ -44,6 +56,7 @@ def block_fork() -> Bench:
         part,
         part.input,
         ((output, f"queue_{i}", DEPTH, part.input.payload, 1) for i, output in enumerate(part.outputs)),
+        kept=lambda opened, _: opened.inner("block"),
     )
 
 
@@ -62,8 +75,9 @@ def segment_fork() -> Bench:
 
 
 def head_fork() -> Bench:
-    part = HeadFork(SMALL)
+    part, bench = HeadFork(SMALL), Bench()
     heads = part.heads.payload
+    bench.steady(part.write_lse)
 
     def branches() -> Iterator[Branch]:
         for name in ("q", "k", "v", "o", "lse"):
@@ -72,7 +86,9 @@ def head_fork() -> Bench:
             wanted = part.write_lse if name == "lse" else 1
             yield getattr(part, f"{name}_rows"), f"queue_{name}_rows", DEPTH, heads.queries, wanted
 
-    return fork(part, part.heads, branches())
+    return fork(
+        part, part.heads, branches(), bench, lambda opened, queue: opened.inner("words")[queue.removeprefix("queue_")]
+    )
 
 
 def filled(bench: Bench, name: str, layout: Any, fields: dict[str, Any]) -> Any:
@@ -104,8 +120,8 @@ PROOFS = (
         breakages=(
             Breakage(
                 BlockFork,
-                "queue.w_en.eq(self.input.valid & ready)",
-                "queue.w_en.eq(self.input.valid & ready & ~output.ready)",
+                "queue.w_en.eq(there)",
+                "queue.w_en.eq(there & ~output.ready)",
             ),
         ),
     ),

@@ -36,15 +36,19 @@ def fifo_entries(opened: Opened, path: str, depth: int) -> list[tuple[Any, Any]]
     return [(opened.inner(f"{path}.r_rdy"), read.data), *stored]
 
 
-def fifo_holds(bench: Bench, opened: Opened, path: str, depth: int, word: Followed, front: Any = 0) -> None:
-    """Where the followed word is in such a queue, with `front` words before it: in its output, or in its memory."""
+def fifo_holds(
+    bench: Bench, opened: Opened, path: str, depth: int, word: Followed, front: Any = 0, behind: Any = 0
+) -> None:
+    """Where the followed word is in such a queue, with `front` words before it and `behind` on their way into it: in
+    its output, or in its memory."""
     fifo_pointers(bench, opened, path, depth)
     read, offered = opened.inner(f"{path}.read"), opened.inner(f"{path}.r_rdy")
-    bench.check(word.level == queue_level(opened, path) + front)
+    inside = queue_level(opened, path) + front
+    bench.check(word.level == inside + behind)
     bench.check(~word.inside | ~offered | (word.ahead != front) | (read.data == word.value))
     before = Value.cast(front) + offered
     stored = opened.stored(f"{path}.memory", wrapped(read.addr + word.ahead - before, depth - 1))
-    bench.check(~word.inside | (word.ahead < before) | (stored == word.value))
+    bench.check(~word.inside | (word.ahead < before) | (word.ahead >= inside) | (stored == word.value))
 
 
 def queue(depth: int, rests: bool = False) -> Bench:
