@@ -15,6 +15,7 @@ from hwgen.control.tensor_check import ADDRESS, FIELDS, field_layout, field_numb
 from hwgen.memory.axi import fault_layout, request_layout
 from hwgen.params import GROUP_BITS, LENGTH_BITS, QUERY_BITS, Params
 from hwgen.part import Part, place
+from hwgen.pipeline import delayed
 
 ADDRESSES, BATCHES, HEADS = range(3)
 """What is added in a pass over the tensors: nothing to their addresses, or one of their strides."""
@@ -46,9 +47,9 @@ class JobWalker(Part):
     """For batch b, then kv head h: the job, and the addresses `Q + b batch_stride + h group head_stride` (O and LSE
     alike) and `K + b batch_stride + h head_stride` (V and the bias alike).
 
-    Addresses are found by adding strides, one a cycle. With n tensors, 5 or 6, the first job is offered n + 2 cycles
-    behind `start`, and where a batch begins another one n + 2 cycles behind the one before was taken; within a batch
-    that takes `n + 2 + 3 (group - 1)` cycles. With key lengths in memory a batch waits for its own, which is asked for
+    Addresses are found by adding strides, one a cycle. With n tensors, 5 or 6, the first job is offered n + 3 cycles
+    behind `start`, and where a batch begins another one n + 4 cycles behind the one before was taken; within a batch
+    that takes `n + 4 + 3 (group - 1)` cycles. With key lengths in memory a batch waits for its own, which is asked for
     ahead.
 
     Members: start (a pulse, after a reset or when `finished`); descriptor, derived, bias if there is one (constant from
@@ -87,8 +88,10 @@ class JobWalker(Part):
         self._last_batch, self._last_head = Signal(), Signal()
         # What a batch entry's length in memory says: any 32 bits.
         self._length = Signal(KEY_LENGTH_BYTES * 8)
-        # A pass: what is added, whether a stride is still asked for, and for which tensor; in how many rounds yet.
+        # A pass: what is added, whether a stride is still asked for, and for which tensor; in how many rounds yet. The
+        # question leaves a cycle later.
         self._kind, self._asking, self._turn = Signal(2), Signal(), Signal(range(len(self._turns)))
+        self._asked = Signal()
         self._group = Signal(GROUP_BITS)
         self._connect_lengths(m)
         self._offers(m)
@@ -102,7 +105,7 @@ class JobWalker(Part):
                 with m.If(self.start):
                     self._begin(m, ADDRESSES)
             with m.State("PASS"):
-                with m.If(~self._asking):
+                with m.If(~self._asking & ~self._asked):
                     with m.If(d.key_lengths & (self._kind != HEADS)):
                         m.next = "LENGTH"
                     with m.Else():
@@ -145,12 +148,13 @@ class JobWalker(Part):
                     m.d.sync += [self._asking.eq(0), self._turn.eq(0)]
         with m.Else():
             m.d.sync += self._group.eq(self.derived.group)
+        m.d.sync += self._asked.eq(self._asking)
         with m.Switch(Cat(self._kind, self._turn)):
             for turn, name in enumerate(self._turns):
                 for kind, i in ((ADDRESSES, ADDRESS), (BATCHES, 0), (HEADS, 1)):
                     if name != "bias":
                         with m.Case(turn << 2 | kind):
-                            m.d.comb += self.number.eq(field_number(name, i))
+                            m.d.sync += self.number.eq(field_number(name, i))
 
     def _connect_lengths(self, m: Module) -> None:
         lengths, d = self._lengths, self.descriptor
@@ -217,13 +221,12 @@ class JobWalker(Part):
                     m.d.sync += head.eq(head + 1)
 
     def _offer(self, m: Module) -> None:
-        """Job and heads go their own ways; the next are found when both are gone."""
-        gone = []
+        """Job and heads go their own ways; the next are found when both are gone: a cycle late, as their takers are
+        far."""
         for offer in (self.job, self.heads):
-            gone.append(~offer.valid | offer.ready)
             with m.If(offer.ready):
                 m.d.sync += offer.valid.eq(0)
-        with m.If(Cat(gone).all()):
+        with m.If(~self.job.valid & ~self.heads.valid):
             with m.If(~self._last_head):
                 self._begin(m, HEADS)
             with m.Elif(~self._last_batch):
@@ -236,8 +239,8 @@ class JobWalker(Part):
         """Of each tensor the address of the batch, and that of the job, in a cycle behind the question for what is to
         be added."""
         bits, depth = self._params.config.address_bits, len(self._turns)
-        turn, there, after = Signal.like(self._turn), Signal(), Signal(bits)
-        m.d.sync += [turn.eq(self._turn), there.eq(self._asking)]
+        turn, there, after = delayed(m, self._turn, 2, "turn"), Signal(), Signal(bits)
+        m.d.sync += there.eq(self._asked)
         ports = []
         for name, enable in (("batches", self._kind != HEADS), ("jobs", 1)):
             memory = Memory(shape=unsigned(bits), depth=depth, init=[])

@@ -216,11 +216,11 @@ def test_cycles_between_jobs(group: int) -> None:
     rng = np.random.default_rng(7)
     shape = {"batches": 2, "kv_heads": 3, "query_heads": 3 * group, "key_lengths": 0}
     d = random_descriptor(rng, params, **shape)
-    batch = len(TENSORS) + 2
+    batch = len(TENSORS) + 4
     step = batch + 3 * (group - 1)
-    first = [batch, batch + step, batch + 2 * step]
+    first = [batch - 1 + i * step for i in range(3)]
     second = [start + 2 * step + batch for start in first]
-    assert offers(Machine([(d, [])], params)) == [*first, *second, second[-1] + 1]
+    assert offers(Machine([(d, [])], params)) == [*first, *second, second[-1] + 2]
 
 
 def test_lengths_hide_the_memory_latency() -> None:
@@ -230,8 +230,8 @@ def test_lengths_hide_the_memory_latency() -> None:
     seen = offers(Machine([(d, [d.keys] * 24)], params, latency=100))
     assert len(seen) == 25
     # Eight lengths arrive together; each is followed by the request for the one eight batches on.
-    one = len(TENSORS) + 4
-    assert np.diff(seen).tolist() == [*[one] * 7, 101 - 7 * one] * 2 + [*[one] * 7, 1]
+    one = len(TENSORS) + 6
+    assert np.diff(seen).tolist() == [*[one] * 7, 101 - 7 * one] * 2 + [*[one] * 7, 2]
 
 
 @pytest.mark.parametrize("batch", [0, 2])

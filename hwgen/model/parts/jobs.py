@@ -50,8 +50,8 @@ class JobWalker:
 
     Members: keys (of each batch entry); lengths (None if the descriptor's holds for all); places (of the tensors);
     queues (of addresses within a chunk, by tensor), rows (of numbers of rows, by written tensor); state, wait; number
-    (of the job at hand); offering (it is on offer); heads_taken; there (its heads are on their way to the forks); finished;
-    room (the forks have some, a cycle late).
+    (of the job at hand); offering (it is on offer); heads_taken; there (its heads are on their way to the forks);
+    finished; room (the forks have some, a cycle late).
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class JobWalker:
     def start(self) -> None:
         """The descriptor is known to be good."""
         self.bell.rung = True
-        self.state, self.wait, self.number = PASS, TURNS + 1, -1
+        self.state, self.wait, self.number = PASS, TURNS + 2, -1
         if self.lengths is not None:
             self.lengths.left = len(self.keys)
 
@@ -103,13 +103,16 @@ class JobWalker:
             self.lengths.take()
 
     def _offer(self, job_taken: bool) -> bool:
+        # That both are gone is known a cycle later.
+        gone = self.heads_taken and not self.offering
         pushed = not self.heads_taken and self.room
         self.heads_taken |= pushed
         if job_taken:
             self.offering = False
-        if self.heads_taken and not self.offering:
+        if gone:
+            self.bell.rung = True
             self.heads_taken = False
-            self.state, self.wait = PASS, TURNS + 1
+            self.state, self.wait = PASS, TURNS + 2
             if self.number + 1 == self.heads * len(self.keys):
                 self.state, self.wait, self.finished = IDLE, 0, True
             elif (self.number + 1) % self.heads:

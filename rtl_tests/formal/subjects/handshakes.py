@@ -102,7 +102,7 @@ def jobs_at_rest(bench: Bench, opened: Opened, part: Any) -> None:
     bench.assume(~part.lengths_words.valid | (ahead != 0))
     batches, idle, stopped = opened.inner("_batches"), opened.state("IDLE"), opened.state("STOPPED")
     bench.check(idle == (~started | part.finished))
-    bench.check(opened.state("PASS") | ~(opened.inner("_asking") | opened.inner("there")))
+    bench.check(opened.state("PASS") | ~(opened.inner("_asking") | opened.inner("_asked")))
     bench.check(opened.state("OFFER") | ~(part.job.valid | part.heads.valid))
     # A batch is counted down with the first tensor of its pass; whether it is the last one is known two cycles later.
     kind, turn, passing = opened.inner("_kind"), opened.inner("_turn"), opened.state("PASS") & opened.inner("_asking")
