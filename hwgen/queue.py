@@ -106,8 +106,8 @@ class LandingQueue(Part):
     """For words of `width` bits that cannot be stopped on their way: `places` of them, on the way, in a small memory of
     lookup tables or in the register behind it. Whoever sends one off first asks whether there is `room`.
 
-    Latency LATENCY cycles from `valid` to the output, 1 from a word that leaves to `room`; throughput 1 if a word is on
-    its way for less than `places - LATENCY` cycles.
+    Latency LATENCY cycles from `valid` to the output, 2 from a word that leaves to `room`; throughput 1 if a word is on
+    its way for less than `places - LATENCY - 1` cycles.
 
     Members: room (a word may set out), begin (one does); valid, word (one arrives); output.
     """
@@ -126,7 +126,7 @@ class LandingQueue(Part):
         output, count = self.output, self._places
         m.submodules.memory = memory = Memory(shape=unsigned(self._width), depth=count, init=[])
         write, read = memory.write_port(), memory.read_port(domain="comb")
-        used, some, move = Signal(range(count + 1)), Signal(), Signal()
+        used, some, move, moved = Signal(range(count + 1)), Signal(), Signal(), Signal()
         free = Signal(range(count + 1), init=count)
         offered = Signal(self._width, reset_less=True)
         m.d.comb += [
@@ -135,14 +135,15 @@ class LandingQueue(Part):
             move.eq(some & (~output.valid | output.ready)),
             output.payload.eq(offered),
         ]
-        m.d.sync += [write.addr.eq(write.addr + self.valid), read.addr.eq(read.addr + move)]
+        m.d.sync += [write.addr.eq(write.addr + self.valid), read.addr.eq(read.addr + move), moved.eq(move)]
         with m.If(output.ready):
             m.d.sync += output.valid.eq(0)
         with m.If(move):
             m.d.sync += [offered.eq(read.data), output.valid.eq(1)]
-        # How many words are in the memory, and whether any are; how many more may set out, and whether any may.
+        # How many words are in the memory, and whether any are; how many more may set out, and whether any may, a cycle
+        # late: the reader decides late in its own.
         with m.If(self.valid != move):
             m.d.sync += [used.eq(Mux(move, used - 1, used + 1)), some.eq(self.valid | (used != 1))]
-        with m.If(self.begin != move):
-            m.d.sync += [free.eq(Mux(move, free + 1, free - 1)), self.room.eq(move | (free != 1))]
+        with m.If(self.begin != moved):
+            m.d.sync += [free.eq(Mux(moved, free + 1, free - 1)), self.room.eq(moved | (free != 1))]
         return m

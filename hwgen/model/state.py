@@ -321,7 +321,7 @@ def _read_holders(machine: Clockwork) -> Iterator[Holder]:
         yield _splitter(client.splitter)
     fixed = ("active", "group", "left", "offset", "step", "waiting", "used", "half", "turned", "beat", "full", "flow")
     for unpacker in machine.unpackers.values():
-        names = (*fixed, "offered", "last")
+        names = (*fixed, "offered", "last", "moved")
         yield Holder(unpacker, names, ("stages",), (), {"rows": below(3)}, queues={"runs": (below(2),)})
         yield _walker(unpacker.walker)
 

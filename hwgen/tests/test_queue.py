@@ -73,7 +73,7 @@ def test_landing_queue_loses_nothing_on_its_way(way: int, idle: int | None, pres
     """Words set out whenever there is room, are `way` cycles on their way and are taken at any time."""
     count, seeds = 60, [None if seed is None else np.random.default_rng(seed) for seed in (idle, pressure)]
     cycles, got, sent, flying = 0, list[int](), 0, [None] * way
-    dut = LandingQueue(16, way + LandingQueue.LATENCY + 1)
+    dut = LandingQueue(16, way + LandingQueue.LATENCY + 2)
 
     async def step(ctx: Any) -> None:
         nonlocal cycles, sent
@@ -101,5 +101,5 @@ def test_landing_queue_loses_nothing_on_its_way(way: int, idle: int | None, pres
 def test_landing_queue_is_full_when_its_places_are_taken() -> None:
     """8 places are the least power of two for 5, and a ninth word is in the register behind them until it is taken."""
     cycles: list[dict[str, Any]] = [{"begin": 1, "valid": 1, "word": i} for i in range(9)]
-    cycles += [{"begin": 0, "valid": 0}, {}, {"output.ready": 1}, {}]
-    assert [room for (room,) in clocked(LandingQueue(8, 5), cycles, ["room"])] == [1] * 9 + [0] * 3 + [1]
+    cycles += [{"begin": 0, "valid": 0}, {}, {"output.ready": 1}, {}, {}]
+    assert [room for (room,) in clocked(LandingQueue(8, 5), cycles, ["room"])] == [1] * 9 + [0] * 4 + [1]

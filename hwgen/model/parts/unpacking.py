@@ -39,6 +39,7 @@ class Unpacker:
         "landed",
         "last",
         "left",
+        "moved",
         "offered",
         "offset",
         "ring_words",
@@ -79,7 +80,7 @@ class Unpacker:
         self.stages: deque[int] = deque([0] * (conversion_latency(params) - LandingQueue.LATENCY))
         self.landed: deque[int] = deque()
         self.places = converting_places(params)
-        self.offered = self.last = self.taken = self.calm = False
+        self.offered = self.last = self.taken = self.moved = self.calm = False
         self.asking = True
 
     def tick(self) -> None:
@@ -114,7 +115,10 @@ class Unpacker:
         if move:
             self.offered, self.calm = True, False
             self.last = self.landed.popleft() == 2
-        self.places += move - step
+        # That a place is free is known a cycle late.
+        self.places += self.moved - step
+        if move != self.moved:
+            self.moved, self.calm = move, False
         if step or self.flow:
             self.calm = False
             self._read_back(step)
