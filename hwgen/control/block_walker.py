@@ -16,8 +16,8 @@ class BlockWalker(Part):
 
     Where keys are given as segments, a block's are those of its job, and rows and void slots are not found here.
 
-    Latency slots + 5 cycles a block at most, and ceil(cols x slots / group) + 2 more in a causal job of grouped heads,
-    hidden behind the blocks before; with segments slots + 2. `working`: a job is being cut.
+    Latency slots + 8 cycles a block at most, and ceil(cols x slots / group) + 2 more in a causal job of grouped heads,
+    hidden behind the blocks before; with segments slots + 5. `working`: a job is being cut.
     """
 
     def __init__(self, params: Params) -> None:
@@ -34,88 +34,112 @@ class BlockWalker(Part):
         m = Module()
         self._job = job = Signal(job_layout(self._params))
         block = self.block.payload
-        # Queries that are left, and that will be behind this block, which is the last one.
+        # Queries that are left, and that will be behind this block; those of the block, which is the last one.
         self._left, self._rest, self._final = Signal(QUERY_BITS), Signal(QUERY_BITS), Signal()
+        self._queries = Signal.like(block.queries)
         # Queries up to the block's end: so many positions times the group, and `part` more; the positions and the
-        # offset, which is what they see if there is no part.
-        self._end, self._part = Signal(QUERY_BITS), Signal(GROUP_BITS + 8)
+        # offset, which is what they see if there is no part. Whether there is a part is known a cycle later.
+        self._end, self._part, self._some_part = Signal(QUERY_BITS), Signal(GROUP_BITS + 8), Signal()
         self._sight = Signal(signed(QUERY_BITS + 2))
         # The part less a group: whether there is one more position in it is a bit.
-        over = Signal(signed(len(self._part) + 1))
-        self._resident, size = Signal(), self._params.block
+        self._over = Signal(signed(len(self._part) + 1))
+        # Every head has its own queries.
+        self._resident, self._single, size = Signal(), Signal(), self._params.block
         m.d.sync += [
             self._rest.eq(self._left - block.queries),
+            self._final.eq(self._left <= size),
+            self._queries.eq(Mux(self._final, self._left[: len(block.queries)], size)),
             self._resident.eq(job.keys <= resident_rows(self._params)),
+            self._single.eq(job.group == 1),
+            self._some_part.eq(self._part != 0),
         ]
         self._slot_left = Signal.like(block.queries)
         self._brought = Signal(LENGTH_BITS)
+        # The block's edge less a slot: whether it is void is a bit. Another slot may be void.
+        self._beyond, self._void_room = Signal(signed(len(block.edge) + 1)), Signal()
         # The block sees all keys, or so many.
         self._all_keys, self._seen = Signal(), Signal(LENGTH_BITS)
-        # The state is IDLE: in a register, as all that is loaded then is far.
-        idle = Signal(init=1)
+        self._bound(m)
+        # Much changes with each of these, so they are registers: the state is IDLE; a job came; a block that is not
+        # the last one is gone; the state is START.
+        idle, came, gone, starting = Signal(init=1), Signal(), Signal(), Signal()
         m.d.comb += [self.working.eq(~idle), self.job.ready.eq(idle)]
+        m.d.sync += [came.eq(idle & self.job.valid), gone.eq(0), starting.eq(0)]
+        with m.If(gone):
+            m.d.sync += [
+                self._left.eq(self._rest),
+                self._brought.eq(block.keys),
+                block.first_query.eq(self._end),
+            ]
         with m.If(idle):
             m.d.sync += [
+                idle.eq(~self.job.valid),
                 job.eq(self.job.payload),
                 self._left.eq(self.job.payload.queries),
-                self._final.eq(self.job.payload.queries <= size),
                 block.first_query.eq(0),
                 self._end.eq(0),
                 self._sight.eq(self.job.payload.offset),
                 self._part.eq(0),
                 self._brought.eq(0),
             ]
+        with m.If(starting):
+            self._start(m)
         with m.FSM():
             with m.State("IDLE"):
-                with m.If(self.job.valid):
-                    m.d.sync += idle.eq(0)
-                    m.next = "START"
-            with m.State("START"):
-                self._start(m)
-                if self._params.segmented:
-                    m.next = "COUNT"
-                else:
-                    m.next = "KEYS"
-                    with m.If(job.causal & (job.group != 1)):
-                        m.next = "DIVIDE"
-            if not self._params.segmented:
-                with m.State("DIVIDE"):
-                    m.d.sync += over.eq(self._part - job.group)
-                    m.next = "COUNT_POSITIONS"
-                with m.State("COUNT_POSITIONS"):
-                    with m.If(~over[-1]):
-                        m.d.sync += [self._part.eq(over), over.eq(over - job.group), self._sight.eq(self._sight + 1)]
-                    with m.Else():
-                        m.next = "KEYS"
-                with m.State("KEYS"):
-                    self._bound(m)
-                    m.next = "CHOOSE"
-                with m.State("CHOOSE"):
-                    m.d.sync += block.keys.eq(Mux(self._all_keys, job.keys, self._seen))
-                    m.next = "COUNT"
-            with m.State("COUNT"):
-                self._count(m)
-                if not self._params.segmented:
-                    self._rows(m)
+                with m.If(came):
+                    m.next = "SIZE"
+            with m.State("GONE"):
+                m.next = "FINAL"
+            with m.State("FINAL"):
+                m.next = "SIZE"
+            with m.State("SIZE"):
+                m.d.sync += starting.eq(1)
+                m.next = "START"
+            self._walk(m)
             with m.State("OFFER"):
                 with m.If(self.block.ready):
-                    m.d.sync += [
-                        self.block.valid.eq(0),
-                        self._left.eq(self._rest),
-                        self._final.eq(self._rest <= size),
-                        self._brought.eq(block.keys),
-                        block.first_query.eq(self._end),
-                    ]
-                    m.next = "START"
+                    m.d.sync += [self.block.valid.eq(0), gone.eq(~block.job_last)]
+                    m.next = "GONE"
                     with m.If(block.job_last):
                         m.d.sync += idle.eq(1)
                         m.next = "IDLE"
         return m
 
+    def _walk(self, m: Module) -> None:
+        """What a block sees."""
+        job, block = self._job, self.block.payload
+        with m.State("START"):
+            if self._params.segmented:
+                m.next = "COUNT"
+            else:
+                m.next = "KEYS"
+                with m.If(job.causal & ~self._single):
+                    m.next = "DIVIDE"
+        if not self._params.segmented:
+            with m.State("DIVIDE"):
+                m.d.sync += self._over.eq(self._part - job.group)
+                m.next = "COUNT_POSITIONS"
+            with m.State("COUNT_POSITIONS"):
+                over = self._over
+                m.d.sync += over.eq(over - job.group)
+                with m.If(~over[-1]):
+                    m.d.sync += [self._part.eq(over), self._sight.eq(self._sight + 1)]
+                with m.Else():
+                    m.next = "KEYS"
+            with m.State("KEYS"):
+                m.d.sync += self._beyond.eq(block.edge - self._params.config.cols)
+                m.next = "CHOOSE"
+            with m.State("CHOOSE"):
+                m.d.sync += block.keys.eq(Mux(self._all_keys, job.keys, self._seen))
+                m.next = "COUNT"
+            self._rows(m)
+        with m.State("COUNT"):
+            self._count(m)
+
     def _start(self, m: Module) -> None:
         """Queries of the block; what slot 0 may not see."""
         job, block = self._job, self.block.payload
-        queries = Mux(self._final, self._left[: len(block.queries)], self._params.block)
+        queries = self._queries
         m.d.sync += [
             block.queries.eq(queries),
             block.job_last.eq(self._final),
@@ -132,15 +156,15 @@ class BlockWalker(Part):
         if self._params.segmented:
             m.d.sync += [block.keys.eq(job.keys), block.offset.eq(job.offset)]
         else:
-            m.d.sync += block.void_slots.eq(0)
-            with m.If(job.group == 1):
+            m.d.sync += [block.void_slots.eq(0), self._void_room.eq(1)]
+            with m.If(self._single):
                 m.d.sync += [self._sight.eq(self._sight + queries), self._part.eq(0)]
         for name in (*batch_head(self._params), *listed(self._params)):
             m.d.sync += block[name].eq(job[name])
 
     def _bound(self, m: Module) -> None:
-        """Keys that the block's last query sees: no other sees more."""
-        job, part = self._job, self._part != 0
+        """Keys that the block's last query sees, in the state KEYS: no other sees more."""
+        job, part = self._job, self._some_part
         # The bound is `sight + part`; half a key more than the sight is as good to compare.
         all_keys = ~job.causal | (Cat(part, self._sight).as_signed() > Cat(Const(0, 1), job.keys))
         bound = Mux(self._sight < 0, 0, self._sight + part)
@@ -155,10 +179,14 @@ class BlockWalker(Part):
         with m.If(more_slots):
             m.d.sync += [block.slots.eq(block.slots + 1), self._slot_left.eq(self._slot_left - cols)]
         if not self._params.segmented:
-            void_room = block.void_slots != self._params.config.slots
-            more_void = block.causal & (block.edge >= cols) & void_room
+            more_void = block.causal & ~self._beyond[-1] & self._void_room
             with m.If(more_void):
-                m.d.sync += [block.void_slots.eq(block.void_slots + 1), block.edge.eq(block.edge - cols)]
+                m.d.sync += [
+                    block.void_slots.eq(block.void_slots + 1),
+                    self._void_room.eq(block.void_slots != self._params.config.slots - 1),
+                    block.edge.eq(self._beyond),
+                    self._beyond.eq(self._beyond - cols),
+                ]
         with m.If(~more_slots & ~more_void):
             m.d.sync += [block.width.eq(self._slot_left), self.block.valid.eq(1)]
             m.next = "OFFER"

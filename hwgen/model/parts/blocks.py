@@ -9,7 +9,10 @@ from hwgen.model.parts.records import Block, Job, Rows
 from hwgen.params import Params
 from hwgen.timing import resident_rows
 
-IDLE, START, DIVIDE, KEYS, COUNT, OFFER = range(6)
+IDLE, NEXT, START, DIVIDE, KEYS, COUNT, OFFER = range(7)
+
+BEGIN, GO_ON = 2, 3
+"""Cycles until a job's first block is begun, and one behind another: how many queries it has is known step by step."""
 
 
 class BlockWalker:
@@ -41,7 +44,8 @@ class BlockWalker:
             block = self._offer()
         elif state == IDLE:
             if job is not None:
-                self.job, self.left, self.state = job, job.queries, START
+                self.job, self.left = job, job.queries
+                self.state, self.wait = NEXT, BEGIN
                 self.end = self.positions = self.part = self.brought = 0
         elif state == START:
             self._start()
@@ -50,7 +54,7 @@ class BlockWalker:
         else:
             self.wait -= 1
             if self.wait == 0:
-                self.state = KEYS if state == DIVIDE else OFFER
+                self.state = {NEXT: START, DIVIDE: KEYS, COUNT: OFFER}[state]
         there, self.there = self.there, block
         room = block is None and there is None and all(output.room() for output in self.outputs)
         if room != self.room or block is not None:
@@ -66,7 +70,7 @@ class BlockWalker:
         assert self.block is not None
         self.left -= self.queries
         self.brought = self.keys
-        self.state = IDLE if self.block.last else START
+        self.state, self.wait = (IDLE, 0) if self.block.last else (NEXT, GO_ON)
         return self.block
 
     def _start(self) -> None:

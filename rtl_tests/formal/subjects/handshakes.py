@@ -159,7 +159,9 @@ def one_read(bench: Bench, opened: Opened, part: Any) -> None:
 def states_in_registers(bench: Bench, opened: Opened, part: Any) -> None:
     """What the state says of the streams is known beside it."""
     bench.check(part.block.valid == opened.state("OFFER"))
-    bench.check(part.job.ready == opened.state("IDLE"))
+    came = opened.inner("came")
+    bench.check((part.job.ready == (opened.state("IDLE") & ~came)) & (opened.state("IDLE") | ~came))
+    bench.check((opened.inner("gone") == opened.state("GONE")) & (opened.inner("starting") == opened.state("START")))
 
 
 SMALL = Params(preset("tiny"))
