@@ -23,7 +23,8 @@ class BurstSplitter(Part):
     Memory is cut into chunks of `burst_beats` words, aligned to their size; a request gives one burst for every chunk
     it touches, so no burst crosses a page. Addresses go on at 0 behind the last one.
 
-    Latency LATENCY cycles; throughput 1 burst a cycle, within a request and from one to the next.
+    Latency LATENCY cycles; throughput a burst in 2 cycles, within a request and from one to the next: that one is taken
+    then enables no register of an address.
 
     Members
     -------
@@ -61,19 +62,19 @@ class BurstSplitter(Part):
             }
         )
         counted, counted_valid = Signal(layout, reset_less=True), Signal()
-        work, work_valid = Signal(layout, reset_less=True), Signal()
+        # A burst is offered from `work`, or that changes: `done` says that nothing is left of its request.
+        work, offered, done = Signal(layout, reset_less=True), Signal(), Signal(init=1)
         # Of the burst that is offered: beats minus one, whether it is the last one, and the last but one.
         length, final, second = Signal(beat_bits, reset_less=True), Signal(reset_less=True), Signal(reset_less=True)
         longest = p.config.burst_beats - 1
-        request, move = self.input.payload, Signal()
+        request = self.input.payload
         last_byte = Signal(BYTE_COUNT_BITS + 1)
         m.d.comb += [
-            move.eq(~work_valid | (self.output.ready & final)),
-            self.input.ready.eq(~counted_valid | move),
+            self.input.ready.eq(~counted_valid),
             last_byte.eq(request.address[:chunk_bits] - 1 + request.bytes),
-            self.empty.eq(~counted_valid & ~work_valid),
+            self.empty.eq(~counted_valid & done),
         ]
-        with m.If(self.input.ready):
+        with m.If(~counted_valid):
             m.d.sync += [
                 counted_valid.eq(self.input.valid),
                 counted.chunk.eq(request.address[chunk_bits:]),
@@ -81,27 +82,32 @@ class BurstSplitter(Part):
                 counted.left.eq(last_byte[chunk_bits:]),
                 counted.end.eq(last_byte[word_bits:chunk_bits]),
             ]
-        with m.If(move):
-            m.d.sync += [
-                work_valid.eq(counted_valid),
-                work.eq(counted),
-                final.eq(counted.left == 0),
-                second.eq(counted.left == 1),
-                length.eq(Mux(counted.left == 0, counted.end - counted.word, longest - counted.word)),
-            ]
+        with m.Elif(~offered & done):
+            m.d.sync += counted_valid.eq(0)
+        with m.If(~offered):
+            m.d.sync += [offered.eq(counted_valid | ~done), done.eq(done & ~counted_valid)]
+            with m.If(done):
+                m.d.sync += [
+                    work.eq(counted),
+                    final.eq(counted.left == 0),
+                    second.eq(counted.left == 1),
+                    length.eq(Mux(counted.left == 0, counted.end - counted.word, longest - counted.word)),
+                ]
+            with m.Else():
+                m.d.sync += [
+                    work.chunk.eq(work.chunk + 1),
+                    work.word.eq(0),
+                    work.left.eq(work.left - 1),
+                    final.eq(second),
+                    second.eq(work.left == 2),
+                    length.eq(Mux(second, work.end, longest)),
+                ]
         with m.Elif(self.output.ready):
-            m.d.sync += [
-                work.chunk.eq(work.chunk + 1),
-                work.word.eq(0),
-                work.left.eq(work.left - 1),
-                final.eq(second),
-                second.eq(work.left == 2),
-                length.eq(Mux(second, work.end, longest)),
-            ]
+            m.d.sync += [offered.eq(0), done.eq(final)]
         with m.If(self.clear):
-            m.d.sync += [counted_valid.eq(0), work_valid.eq(0)]
+            m.d.sync += [counted_valid.eq(0), offered.eq(0), done.eq(1)]
         m.d.comb += [
-            self.output.valid.eq(work_valid),
+            self.output.valid.eq(offered),
             self.output.payload.address.eq(Cat(Const(0, word_bits), work.word, work.chunk)),
             self.output.payload.length.eq(length),
             self.output.payload.last.eq(final),

@@ -18,7 +18,7 @@ class ReadClient(Part):
     Places are reserved when a burst is offered, so words are never refused. A burst is first claimed, then issued, and
     in between another one may be claimed: what is offered is always known from the cycle before. Latency
     BurstSplitter.LATENCY + 1 from request to burst (1 more if there is no room for two bursts), WordQueue.LATENCY from
-    a word that comes to `words`; throughput 1 burst and 1 word a cycle.
+    a word that comes to `words`; throughput a burst in 2 cycles and 1 word a cycle.
 
     Members
     -------

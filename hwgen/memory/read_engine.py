@@ -24,7 +24,7 @@ class ReadEngine(Part):
     one client after the other. So R is always ready. All reads have one ID and are answered in order.
 
     Latency REQUEST_LATENCY cycles from a request to its AR, WORD_LATENCY from R to `words`; throughput 1 burst and
-    1 word a cycle.
+    1 word a cycle, a burst in 2 cycles of each client.
 
     Members
     -------

@@ -13,7 +13,10 @@ from hwgen.memory.axi import Response, burst_layout, fault_layout, request_layou
 from hwgen.memory.write_client import WriteClient
 from hwgen.params import Params
 from hwgen.part import Part, place
-from hwgen.queue import Queue, Slice
+from hwgen.queue import LandingQueue, Queue
+
+WORDS_UNDER_WAY = 8
+"""Words between the clients and the bus: more than are on their way, so that one can begin in every cycle."""
 
 
 class WriteEngine(Part):
@@ -21,7 +24,8 @@ class WriteEngine(Part):
 
     A burst's address is offered when all its words are queued, and before its first word is: words follow without a
     pause, and whatever has begun on the bus ends without any help of a client. At most `outstanding` bursts wait for
-    their response. Throughput 1 word a cycle; a client gets a burst in 2 cycles.
+    their response. Latency LATENCY cycles from a burst's last word to its first one on the bus; throughput 1 word a
+    cycle; a client gets a burst in 2 cycles.
 
     Members
     -------
@@ -34,6 +38,10 @@ class WriteEngine(Part):
     taken:           pulse for each word of a client that the bus takes
     waiting:         the bus does not take what it is offered
     """
+
+    WORD_LATENCY = 1 + WriteClient.LEAVE_LATENCY
+    """From the cycle in which a word sets out until it lands."""
+    LATENCY = 6 + WORD_LATENCY + LandingQueue.LATENCY
 
     def __init__(self, params: Params, clients: int) -> None:
         self._params, self._count = params, clients
@@ -82,6 +90,7 @@ class WriteEngine(Part):
             m.d.comb += client.flush.eq(dropping)
         issue = self._issue(m)
         self._send(m, drop)
+        self._record(m, issue)
         room = Signal()
         m.d.comb += room.eq(self._room)
         with m.If(issue != self._answer(m)):
@@ -107,8 +116,6 @@ class WriteEngine(Part):
             order.length.eq(burst.length),
             self._orders.w_data.eq(order),
             self._orders.w_en.eq(issue),
-            self._addresses.w_data.eq(burst.address),
-            self._addresses.w_en.eq(issue),
         ]
         for grant, offer in zip(arbiter.grant, bursts, strict=True):
             m.d.comb += offer.ready.eq(grant & free)
@@ -118,39 +125,57 @@ class WriteEngine(Part):
             m.d.sync += [aw.valid.eq(1), aw.payload.eq(burst)]
         return issue
 
+    def _record(self, m: Module, issue: Signal) -> None:
+        """The address, for its response: known late, and in no hurry."""
+        issued = Signal()
+        m.d.sync += issued.eq(issue)
+        m.d.comb += [self._addresses.w_data.eq(self.aw.payload.address), self._addresses.w_en.eq(issued)]
+
     def _send(self, m: Module, drop: Signal) -> None:
-        """The words of the bursts, in the order of their addresses."""
-        w, order, orders = self.w, Signal(self._order), self._orders
-        sending, move, last, following = Signal(), Signal(), Signal(), Signal(self._order)
-        source, word = Signal(self._count), Signal(word_layout(self._params))
-        # Whose words are on their way, if any are, and in the next cycle.
-        sender, next_sender = Signal(self._count), Signal(self._count)
-        sent = Cat(word.data, word.strobe, last, order.owner)
-        channel = Slice(len(sent))
-        place(m, "word_slice", channel)
+        """The words of the bursts, in the order of their addresses: they set out while there is room where they land,
+        and nothing stops them on their way."""
+        order, orders, following = Signal(self._order), self._orders, Signal(self._order)
+        sending, step, last = Signal(), Signal(), Signal()
+        width = word_layout(self._params).size + 1 + self._count
+        self._landing = landing = LandingQueue(width, WORDS_UNDER_WAY)
+        place(m, "landing", landing)
         m.d.comb += [
-            word.as_value().eq(select(order.owner, [client.queued for client in self._clients])),
             following.eq(orders.r_data),
-            move.eq(sending & channel.input.ready),
-            orders.r_en.eq(~sending | (move & last)),
-            channel.input.valid.eq(sending),
-            channel.input.payload.eq(sent),
-            w.valid.eq(channel.output.valid),
-            Cat(w.payload.data, w.payload.strobe, w.payload.last, source).eq(channel.output.payload),
-            channel.output.ready.eq(w.ready),
-            self.taken.eq(source & (w.valid & w.ready).replicate(self._count)),
-            next_sender.eq(Mux(orders.r_en, Mux(orders.r_rdy, following.owner, 0), sender)),
+            step.eq(sending & landing.room),
+            landing.begin.eq(step),
+            orders.r_en.eq(~sending | (step & last)),
         ]
-        m.d.sync += sender.eq(next_sender)
-        with m.If(move):
+        with m.If(step):
             m.d.sync += [order.length.eq(order.length - 1), last.eq(order.length == 1)]
         with m.If(orders.r_en):
             m.d.sync += [sending.eq(orders.r_rdy), order.eq(following), last.eq(following.length == 0)]
-        for owned, client in zip(next_sender, self._clients, strict=True):
+        for owned, client in zip(order.owner, self._clients, strict=True):
             m.d.comb += [
-                client.leave.eq(owned & channel.soon),
+                client.leave.eq(owned & step),
                 client.drop.eq(drop & ~sending & orders.empty),
             ]
+        self._land(m, step, Cat(last, order.owner))
+
+    def _land(self, m: Module, step: Signal, facts) -> None:
+        """What is known of a word (whether it is its burst's last one, and whose it is) goes beside it."""
+        landing, w = self._landing, self.w
+        word, source = Signal(word_layout(self._params), reset_less=True), Signal(self._count)
+        # Of those that set out one, two and three cycles ago, whether there are any.
+        way, known = Signal(self.WORD_LATENCY), [facts]
+        m.d.sync += way.eq(Cat(step, way))
+        for i in range(self.WORD_LATENCY):
+            known.append(Signal(len(facts), name=f"known_{i + 1}", reset_less=True))
+            m.d.sync += known[i + 1].eq(known[i])
+        owners = known[WriteClient.LEAVE_LATENCY][1:]
+        m.d.sync += word.as_value().eq(select(owners, [client.queued for client in self._clients]))
+        m.d.comb += [
+            landing.valid.eq(way[-1]),
+            landing.word.eq(Cat(word.data, word.strobe, known[-1])),
+            w.valid.eq(landing.output.valid),
+            Cat(w.payload.data, w.payload.strobe, w.payload.last, source).eq(landing.output.payload),
+            landing.output.ready.eq(w.ready),
+            self.taken.eq(source & (w.valid & w.ready).replicate(self._count)),
+        ]
 
     def _answer(self, m: Module) -> Signal:
         """Responses come in the order of the addresses; gives their pulse."""

@@ -328,7 +328,7 @@ def _read_holders(machine: Clockwork) -> Iterator[Holder]:
 
 def _splitter(splitter: Any) -> Holder:
     records = {"counted": (below(3),), "request": (below(4 * splitter.chunk),)}
-    return Holder(splitter, ("word", "end", "length"), counts={"left": below(4)}, records=records)
+    return Holder(splitter, ("word", "end", "length", "done"), counts={"left": below(4)}, records=records)
 
 
 def _walker(walker: Any) -> Holder:
@@ -339,10 +339,11 @@ def _walker(walker: Any) -> Holder:
 
 def _write_holders(machine: Clockwork) -> Iterator[Holder]:
     writes = machine.writes
-    fixed: tuple[str, ...] = ("behind", "address", "in_flight", "bursts", "order", "left", "credit")
-    yield Holder(writes, fixed, ("leaving",), ("answers",), queues={"orders": ()})
+    fixed: tuple[str, ...] = ("behind", "address", "in_flight", "bursts", "order", "left", "free", "word", "credit")
+    yield Holder(writes, fixed, ("setting_out", "landed"), ("answers",), queues={"orders": ()})
     for writer in machine.writers.values():
-        yield Holder(writer, ("spare", "ready", "offered", "burst", "passed"), queues={"queue": ()})
+        fixed = ("spare", "ready", "offered", "burst", "passed", "level", "arrived", "leaving")
+        yield Holder(writer, fixed)
         yield _splitter(writer.splitter)
         source = writer.source
         fixed = ("active", "left", "place", "chunk", "overhang", "complete", "turned", "offered")

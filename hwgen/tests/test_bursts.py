@@ -110,7 +110,7 @@ def test_latency_and_throughput(params: Params) -> None:
 
     async def drive(ctx: Any) -> None:
         ctx.set(dut.output.ready, 1)
-        for cycle in range(len(want) + dut.LATENCY):
+        for cycle in range(2 * len(want) + dut.LATENCY):
             if ctx.get(dut.input.ready):
                 request = next(pending, None)
                 ctx.set(dut.input.valid, int(request is not None))
@@ -123,7 +123,7 @@ def test_latency_and_throughput(params: Params) -> None:
 
     run(dut, drive)
     assert got == [packed(params, *burst) for burst in want]
-    assert cycles == list(range(dut.LATENCY, len(want) + dut.LATENCY))
+    assert cycles == list(range(dut.LATENCY, 2 * len(want) + dut.LATENCY, 2))
 
 
 def test_clear_forgets() -> None:

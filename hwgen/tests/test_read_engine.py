@@ -106,7 +106,7 @@ def test_every_client_gets_its_words(
 
 @pytest.mark.parametrize(
     ("burst", "size", "clients"),
-    [(16, 64, 1), (4, 16, 3), (4, 2, 1), (2, 2, 2), (4, 1, 1), (1, 1, 2)],
+    [(16, 64, 1), (4, 16, 3), (4, 2, 1), (2, 2, 2), (4, 1, 2), (1, 1, 2)],
     ids=lambda value: str(value),
 )
 def test_a_word_a_cycle(burst: int, size: int, clients: int) -> None:

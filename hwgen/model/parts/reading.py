@@ -14,10 +14,22 @@ class Splitter:
     """`BurstSplitter`: requests (address within a chunk, bytes) become bursts.
 
     Members: request (offered, or None), taken (it was taken in this cycle), counted; word, end, left (of the one that
-    is cut), length (beats minus one of the burst that is offered, -1 if there is none).
+    is cut), length (beats minus one of the burst that is offered, -1 if none is), done (nothing is left to be cut).
     """
 
-    __slots__ = ("chunk", "counted", "end", "left", "length", "longest", "request", "taken", "word", "word_bytes")
+    __slots__ = (
+        "chunk",
+        "counted",
+        "done",
+        "end",
+        "left",
+        "length",
+        "longest",
+        "request",
+        "taken",
+        "word",
+        "word_bytes",
+    )
 
     def __init__(self, params: Params) -> None:
         self.word_bytes = params.bus_bytes
@@ -26,37 +38,40 @@ class Splitter:
         self.request: Request | None = None
         self.counted: Split | None = None
         self.taken = False
+        self.done = True
         self.word = self.left = self.end = 0
         self.length = -1
 
     def tick(self, ready: bool) -> None:
         """One cycle; `ready`: the burst that is offered is taken."""
-        move = self.length < 0 or (ready and self.left == 0)
         counted = self.counted
         self.taken = False
-        if counted is None or move:
-            request = self.request
-            if request is None:
-                self.counted = None
-            else:
-                address, size = request
-                last = address - 1 + size
-                end = last % self.chunk // self.word_bytes
-                self.counted = Split(address // self.word_bytes, end, last // self.chunk)
-                self.taken = True
-        if move:
-            if counted is None:
+        if counted is None:
+            self._count()
+        if self.length >= 0:
+            if ready:
                 self.length = -1
-            else:
-                self.word, self.end, self.left = counted
-                self.length = (self.longest if self.left else self.end) - self.word
-        elif ready:
+                self.done = self.left == 0
+        elif not self.done:
             self.left -= 1
             self.word = 0
             self.length = self.longest if self.left else self.end
+        elif counted is not None:
+            self.counted, self.done = None, False
+            self.word, self.end, self.left = counted
+            self.length = (self.longest if self.left else self.end) - self.word
+
+    def _count(self) -> None:
+        request = self.request
+        if request is not None:
+            address, size = request
+            last = address - 1 + size
+            end = last % self.chunk // self.word_bytes
+            self.counted = Split(address // self.word_bytes, end, last // self.chunk)
+            self.taken = True
 
     def empty(self) -> bool:
-        return self.counted is None and self.length < 0
+        return self.counted is None and self.done
 
 
 class Client:
@@ -100,7 +115,7 @@ class Client:
         return len(self.bursts) > self.claimed
 
     def asking(self) -> bool:
-        return bool(self.bursts) or self.splitter.length >= 0 or self.splitter.counted is not None
+        return bool(self.bursts) or not self.splitter.empty()
 
     def empty(self) -> bool:
         return not (self.used or self.found or self.present or self.asking())
@@ -113,7 +128,7 @@ class Client:
         following = splitter.length
         ready = self.fits and len(self.bursts) < ReadClient.PLACES - 1
         reserve = ready and following >= 0
-        if following >= 0 or splitter.counted is not None or splitter.request is not None:
+        if splitter.request is not None or not splitter.empty():
             splitter.tick(ready)
         else:
             splitter.taken = False
@@ -135,7 +150,7 @@ class Client:
         splitter = self.splitter
         words = self.used, self.found, self.present
         bursts = self.fits, len(self.bursts), self.claimed, self.room
-        return words, bursts, splitter.length, splitter.left, splitter.counted
+        return words, bursts, splitter.length, splitter.left, splitter.done, splitter.counted
 
     def _move_words(self, write: bool) -> bool:
         """The word queue; whether one of its places has become free."""

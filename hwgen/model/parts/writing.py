@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections import deque
 
-from hwgen.memory.write_client import LEAST_WORDS
+from hwgen.memory.write_client import UNSEEN_WORDS, places
+from hwgen.memory.write_engine import WORDS_UNDER_WAY
+from hwgen.memory.write_engine import WriteEngine as Hardware
 from hwgen.model.parts.draining import LAST
 from hwgen.model.parts.queue import Fifo, Pair
 from hwgen.model.parts.reading import BEAT_CREDIT, MOST_CREDIT, Splitter
@@ -13,9 +15,6 @@ from hwgen.params import Params
 
 RESTING = (JOB, BLOCK, ROW)
 """States in which a walker may wait for others."""
-
-SLICE_WORDS = 2
-"""Words that leave: the one on the bus, and one behind it."""
 
 SETTLING = 16
 """More cycles than a request that moves on its own takes to come to rest."""
@@ -92,43 +91,42 @@ class Packer:
 class WriteClient:
     """`WriteClient`: a burst is offered once all its words are queued.
 
-    Members: source, splitter; queue (`Queue`, of which only the number of words matters); spare (words of no burst that
-    was offered); ready (words are taken); offered (a burst is), burst (its beats minus one), passed (it leaves the
-    splitter); words (all so far); asked (rows, all so far).
+    Members: source, splitter; ready (words are taken), arrived (one was), level (words queued), leave, leaving (one is
+    to leave; it does); spare (words of no burst that was offered); offered (a burst is), burst (its beats minus one),
+    passed (it has left the splitter); words (all so far); asked (rows, all so far).
     """
 
     def __init__(self, params: Params, source: Packer) -> None:
         self.source, self.splitter = source, Splitter(params)
-        self.queue = Fifo(max(2 * params.config.burst_beats, LEAST_WORDS) + 1)
-        self.spare = self.words = self.asked = self.burst = 0
-        self.offered = self.passed = False
+        self.most = places(params) - UNSEEN_WORDS
+        self.level = self.spare = self.words = self.asked = self.burst = 0
+        self.offered = self.passed = self.arrived = self.leave = self.leaving = False
         self.ready = True
 
     def empty(self) -> bool:
-        return self.splitter.counted is None and self.splitter.length < 0 and self.queue.empty()
+        return self.splitter.empty() and self.level == 0 and not self.arrived
 
     def tick(self, taken: bool) -> None:
         """One cycle; `taken`: the burst that is offered is."""
         source, splitter = self.source, self.splitter
-        length, passed = splitter.length, self.passed
-        ready = self.ready
-        written = source.offered and ready
-        self.ready = len(self.queue.items) < self.queue.depth - 1
-        fits = length >= 0 and self.spare > length and not passed
-        if written:
+        length, spare, ready = splitter.length, self.spare, self.ready
+        self.ready = self.level <= self.most
+        if self.passed:
+            self.spare -= self.burst + 1
+        if self.arrived:
             self.spare += 1
             self.words += 1
-        if passed:
-            self.spare -= self.burst + 1
-        self.passed = False
-        if taken or not self.offered:
-            self.offered = self.passed = fits
-            self.burst = length if fits else 0
-        if self.queue.items or self.queue.taken or written:
-            self.queue.tick(True if written else None)
+        self.level += self.arrived - self.leaving
+        self.leaving, self.leave = self.leave, False
+        self.arrived = source.offered and ready
+        self.passed = not self.offered and 0 <= length < spare
+        if self.passed:
+            self.offered, self.burst = True, length
+        elif taken:
+            self.offered = False
         source.tick(ready)
-        if length >= 0 or splitter.counted is not None or splitter.request is not None:
-            splitter.tick(passed)
+        if splitter.request is not None or not splitter.empty():
+            splitter.tick(self.passed)
         else:
             splitter.taken = False
         walker = source.walker
@@ -141,7 +139,7 @@ class WriteClient:
     def quiet(self) -> bool:
         """Nothing moves unless something new comes."""
         source = self.source
-        if self.offered or self.queue.items or self.queue.taken or not source.values.quiet():
+        if self.offered or self.level or self.arrived or not source.values.quiet():
             return False
         if source.offered or source.turned or source.complete or source.overhang:
             return False
@@ -152,20 +150,24 @@ class WriteEngine:
     """`WriteEngine` and the memory behind it.
 
     Members: clients; behind (the arbiter's turn); address (AW is offered); in_flight; orders (queue of owners and
-    lengths); order, left (the burst that is sent: its owner, and words left, -1 if none is); leaving (for each word in
-    the slice, first the one that W offers, whether it is its burst's last one); bursts (in memory: taken addresses
-    whose last word has not come), answers (times of responses); credit; waits.
+    lengths); order, left (the burst that is sent: its owner, and words left, -1 if none is); free (words that may set
+    out), room (one may, in this cycle), setting_out (words of this and the next cycles' landings), landed, word (on W):
+    None, or whether a word is its burst's last one; bursts (in memory: taken addresses whose last word has not come),
+    answers (times of responses); credit; waits.
     """
 
     def __init__(self, params: Params, clients: list[WriteClient], latency: int, bandwidth: int) -> None:
         self.clients, self.latency, self.bandwidth = clients, latency, bandwidth
         self.outstanding = params.config.outstanding
         self.orders = Fifo(self.outstanding + 1)
-        self.leaving: deque[bool] = deque()
+        self.setting_out: deque[bool | None] = deque([None] * Hardware.WORD_LATENCY)
+        self.landed: deque[bool] = deque()
+        self.word: bool | None = None
+        self.free = WORDS_UNDER_WAY
         self.answers: deque[int] = deque()
         self.behind = self.in_flight = self.bursts = self.waits = self.order = 0
         self.left, self.quiet = -1, 0
-        self.address = False
+        self.address, self.room = False, True
         self.credit = MOST_CREDIT
 
     def idle(self) -> bool:
@@ -178,21 +180,20 @@ class WriteEngine:
                     self.credit = min(self.credit + self.bandwidth, MOST_CREDIT)
                 return
             self.quiet = 0
-        busy = self.in_flight or self.leaving or self.address or self.left >= 0 or not self.orders.empty()
+        busy = self.in_flight or self.address or self.left >= 0 or not self.orders.empty()
         self.quiet = self.quiet + 1 if not busy and all(client.quiet() for client in self.clients) else 0
         room = self.in_flight != self.outstanding
-        ready = len(self.leaving) < SLICE_WORDS
-        self._memory(now)
-        self._send(ready)
+        self._land(self._memory(now))
+        self._send()
         issued = self._issue(room)
         for i, client in enumerate(self.clients):
             client.tick(issued == i)
 
-    def _memory(self, now: int) -> None:
-        """A word is taken, an address comes in, a response goes out."""
-        leaving = self.leaving
-        moves = bool(leaving) and self.bursts > 0 and self.credit >= BEAT_CREDIT
-        if leaving and not moves:
+    def _memory(self, now: int) -> bool:
+        """A word is taken, an address comes in, a response goes out; whether W is free."""
+        word = self.word
+        moves = word is not None and self.bursts > 0 and self.credit >= BEAT_CREDIT
+        if word is not None and not moves:
             self.waits += 1
         if self.answers and self.answers[0] == now:
             self.answers.popleft()
@@ -200,21 +201,35 @@ class WriteEngine:
         if self.address:
             self.bursts += 1
             self.address = False
-        if moves and leaving.popleft():
+        if moves and word:
             self.bursts -= 1
             before = self.answers[-1] if self.answers else 0
             self.answers.append(max(now + self.latency, before + 1))
         if self.bandwidth != BEAT_CREDIT:
             self.credit = min(self.credit - BEAT_CREDIT * moves + self.bandwidth, MOST_CREDIT)
+        return moves or word is None
 
-    def _send(self, ready: bool) -> None:
+    def _land(self, free: bool) -> None:
+        """The words that have landed; the next one goes on W if that is free."""
+        self.room = self.free > 0
+        if free:
+            self.word = None
+            if self.landed:
+                self.word = self.landed.popleft()
+                self.free += 1
+        word = self.setting_out.popleft()
+        if word is not None:
+            self.landed.append(word)
+
+    def _send(self) -> None:
         """The next word, if there was a place for it when the cycle began."""
-        ended = self.left < 0
-        if self.left >= 0 and ready:
-            self.clients[self.order].queue.taken = True
-            ended = self.left == 0
-            self.leaving.append(ended)
+        ended, word = self.left < 0, None
+        if self.left >= 0 and self.room:
+            self.clients[self.order].leave = True
+            word = ended = self.left == 0
+            self.free -= 1
             self.left -= 1
+        self.setting_out.append(word)
         if ended and self.orders.ready:
             self.order, self.left = self.orders.head
             self.orders.taken = True

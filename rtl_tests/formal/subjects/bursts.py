@@ -29,14 +29,16 @@ def legal(bench: Bench, burst: Any, params: Params = NARROW) -> None:
 def splitter_holds(bench: Bench, opened: Opened, path: str = "", params: Params = NARROW) -> None:
     """What the registers of a splitter at `path` mean."""
     work, counted = opened.inner(f"{path}work"), opened.inner(f"{path}counted")
-    work_valid, counted_valid = opened.inner(f"{path}work_valid"), opened.inner(f"{path}counted_valid")
+    offered, done, counted_valid = (opened.inner(f"{path}{name}") for name in ("offered", "done", "counted_valid"))
     final, second, length = (opened.inner(f"{path}{name}") for name in ("final", "second", "length"))
     longest = params.config.burst_beats - 1
     bench.check(~counted_valid | (counted.left != 0) | (counted.end >= counted.word))
+    bench.check(~offered | ~done)
     whole, rest = longest - work.word, work.end - work.word
     fine = (final == (work.left == 0)) & (second == (work.left == 1))
-    bench.check(~work_valid | (fine & (~final | (work.end >= work.word))))
-    bench.check(~work_valid | ((final & (length == rest)) | (~final & (length == whole))))
+    # Behind a burst that was taken there is another one.
+    bench.check(done | (fine & (offered | ~final) & (~final | (work.end >= work.word))))
+    bench.check(done | ((final & (length == rest)) | (~final & (length == whole))))
 
 
 def asks_for_something(bench: Bench, request: Any) -> None:
@@ -59,14 +61,13 @@ def splitter() -> Bench:
     first = request.address[word_bits:]
     words = ((request.address[:word_bits] + request.bytes - 1) >> word_bits) + 1
     inside, behind, at, left = Signal(), Signal(), Signal(len(first)), Signal(len(words))
-    counted, counted_valid, work, work_valid = (
-        opened.inner(name) for name in ("counted", "counted_valid", "work", "work_valid")
-    )
+    counted, counted_valid, work, done = (opened.inner(name) for name in ("counted", "counted_valid", "work", "done"))
+    offered = opened.inner("offered")
     gone = moves & burst.last
     with m.If(~inside & enters & bench.free(1, "mark")):
         m.d.sync += [inside.eq(1), behind.eq(1), at.eq(first), left.eq(words)]
     with m.Elif(inside & behind):
-        m.d.sync += behind.eq(work_valid & ~gone)
+        m.d.sync += behind.eq(~done)
     with m.Elif(inside & moves):
         m.d.sync += [at.eq(at + burst.length + 1), left.eq(left - burst.length - 1), inside.eq(~gone)]
     with m.If(part.clear):
@@ -77,13 +78,21 @@ def splitter() -> Bench:
     bench.check(~(mine & part.output.valid) | (left > burst.length))
     beats = NARROW.config.burst_beats
     bench.check(~(inside & behind) | (counted_valid & where(counted, at, left, beats)))
-    bench.check(~mine | (work_valid & where(work, at, left, beats)))
+    bench.check(
+        ~mine | (~done & offered & where(work, at, left, beats)) | (~done & ~offered & ended(work, at, left, beats))
+    )
     return bench
 
 
 def where(stage: Any, at: Signal, left: Signal, beats: int) -> Any:
     """The followed request is in this stage."""
     return (Cat(stage.word, stage.chunk) == at) & (stage.left * beats + stage.end + 1 == left + stage.word)
+
+
+def ended(stage: Any, at: Signal, left: Signal, beats: int) -> Any:
+    """Likewise, with the burst before the next one."""
+    following = (stage.chunk + 1)[: len(stage.chunk)]
+    return (Cat(Const(0, len(stage.word)), following) == at) & ((stage.left - 1) * beats + stage.end + 1 == left)
 
 
 PROOFS = (

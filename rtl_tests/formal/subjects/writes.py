@@ -2,18 +2,17 @@
 
 from typing import Any
 
-from amaranth.hdl import Cat, Const, Mux, Signal
-from amaranth.lib import data
+from amaranth.hdl import Cat, Const, Mux, Signal, Value
 
-from hwgen.memory.write_client import LEAST_WORDS, WriteClient
-from hwgen.memory.write_engine import WriteEngine
+from hwgen.memory.write_client import WriteClient, places
+from hwgen.memory.write_engine import WORDS_UNDER_WAY, WriteEngine
 from rtl_tests.formal.bench import Bench, Opened
 from rtl_tests.formal.proof import Breakage, Proof
 from rtl_tests.formal.streams import Followed, obeyed, obeys
 from rtl_tests.formal.subjects.bursts import NARROW, asks_for_something, legal, splitter_holds
 from rtl_tests.formal.subjects.queues import fifo_entries, fifo_holds, fifo_pointers, queue_level
 
-WORDS = max(2 * NARROW.config.burst_beats, LEAST_WORDS) + 1
+WORDS = places(NARROW)
 MOST = NARROW.config.outstanding
 CLIENTS = 2
 
@@ -35,32 +34,50 @@ def engine(flushes: bool) -> tuple[Bench, WriteEngine, Opened]:
     ]
     bench.assume(~part.b.valid | ((taken != 0) & (ended != 0)))
     flight, sending, room = opened.inner("_in_flight"), opened.inner("sending"), opened.inner("_room")
-    (valid, out), (waiting, behind) = slice_words(part, opened)
     bench.check((flight == taken + part.aw.valid) & (flight <= MOST) & (room == (flight != MOST)))
-    ending = (valid & out.last) + (waiting & behind.last)
+    ending = total(there & last for there, last, _ in leaving(part, opened))
     bench.check(flight == ended + ending + sending + queue_level(opened, "orders"))
-    bench.check(~waiting | valid)
+    landing_holds(bench, opened)
     bench.check(~sending | (opened.inner("last") == (opened.inner("order").length == 0)))
     drop = opened.inner("drop")
-    bench.check(opened.inner("sender") == Mux(sending, opened.inner("order").owner, 0))
     bench.check(opened.inner("_open") == (room & ~drop))
     bench.check(~opened.inner("rested") | part.idle)
     for i in range(CLIENTS):
         bench.check(opened.inner(f"client_{i}.flushed") == drop)
-        moves = opened.inner("sender")[i] & ~opened.inner("word_slice.waiting")
-        bench.check(opened.inner(f"client_{i}.leaving") == moves)
+        bench.check(opened.inner(f"client_{i}.leaving") == (opened.inner("way")[0] & opened.inner("known")[1][1 + i]))
     bench.check(part.b.ready)
     return bench, part, opened
 
 
-def slice_words(part: WriteEngine, opened: Opened) -> list[tuple[Any, Any]]:
-    """The words between the engine and the bus, the one that is on W first, as (whether it is there, the word)."""
-    word = opened.inner("word")
-    layout = data.StructLayout({"word": word.shape(), "last": 1, "owner": CLIENTS})
-    return [
-        (part.w.valid, layout(opened.inner("word_slice.offered"))),
-        (opened.inner("word_slice.waiting"), layout(opened.inner("word_slice.following"))),
-    ]
+def total(bits: Any) -> Any:
+    """How many of them are set."""
+    return sum((Value.cast(bit) for bit in bits), Const(0))
+
+
+def leaving(part: WriteEngine, opened: Opened) -> list[tuple[Any, Any, Any]]:
+    """What is between the clients and the bus, the word that is on W first, as (whether it is there, whether it is its
+    burst's last one, its owners)."""
+    landed = [(there, entry[-CLIENTS - 1 :]) for there, entry in landing_entries(part, opened)]
+    way, known = opened.inner("way"), opened.inner("known")
+    coming = [(way[i], known[i + 1]) for i in reversed(range(len(way)))]
+    return [(there, facts[0], facts[1:]) for there, facts in [*landed, *coming]]
+
+
+def landing_entries(part: WriteEngine, opened: Opened) -> list[tuple[Any, Any]]:
+    """Words that have landed, the one that is on W first."""
+    used, read = opened.inner("landing.used"), opened.inner("landing.read")
+    bits = len(read.addr)
+    stored = [(used > i, opened.stored("landing.memory", (read.addr + i)[:bits])) for i in range(WORDS_UNDER_WAY)]
+    return [(part.w.valid, opened.inner("landing.offered")), *stored]
+
+
+def landing_holds(bench: Bench, opened: Opened) -> None:
+    """Every place where words land is free, or for a word that is there or on its way."""
+    used, free, write, read = (opened.inner(f"landing.{name}") for name in ("used", "free", "write", "read"))
+    some, room = opened.inner("landing.some"), opened.inner("landing").room
+    bench.check(free + used + total(opened.inner("way")) == WORDS_UNDER_WAY)
+    bench.check((read.addr + used)[: len(read.addr)] == write.addr)
+    bench.check((some == (used != 0)) & (room == (free != 0)))
 
 
 def flight() -> Bench:
@@ -88,8 +105,6 @@ def flight() -> Bench:
             owed = owed + Mux(valid & entry.owner[i], entry.length + 1, 0)
         client_holds(bench, opened, f"client_{i}.", owed, rest)
         client = opened.inner("_clients")[i]
-        # A word that is to be sent is there.
-        bench.check(~opened.inner(f"client_{i}.leaving") | opened.inner(f"client_{i}.queue.r_rdy"))
         legal(bench, client.burst)
         bench.check(~rest | ~client.burst.valid)
     return bench
@@ -110,39 +125,36 @@ def last_words(bench: Bench, part: WriteEngine, opened: Opened) -> None:
     bench.check(~mine | (part.w.payload.last == (sent == length)))
     bench.check((followed.level != 0) | ~part.w.valid)
     # Words and bursts that have left the engine for the bus; of the burst at hand, how many have in all.
-    (valid, out), (waiting, behind) = slice_words(part, opened)
-    first_ends, second_ends = valid & out.last, waiting & behind.last
-    ending = first_ends + second_ends
+    # For each word that has left, bursts before its own, and words of its own before it.
+    ending: Any = Const(0)
+    done: Any = sent
+    for there, last, owners in leaving(part, opened):
+        mine = there & followed.inside & (followed.ahead == ending)
+        bench.check(~mine | ((last == (done == length)) & (done <= length) & (owners == owner)))
+        ending, done = ending + (there & last), Mux(there, Mux(last, 0, done + 1), done)[:9]
     fifo_holds(bench, opened, "orders", MOST + 1, followed, front=ending + sending)
-    begun = (valid & ~out.last & ~second_ends) + (waiting & ~behind.last)
-    done = begun + Mux(ending == 0, sent, 0)
-    bench.check((begun == 0) | sending)
-    bench.check((sent == 0) | (ending != 0) | sending)
+    bench.check((done == 0) | sending)
     at_order = followed.inside & sending & (followed.ahead == ending)
     bench.check(~at_order | ((current.length + done == length) & (current.owner == owner)))
-    bench.check(~followed.at(0) | (ending != 0) | sending | (sent == 0))
-    bench.check(~followed.at(0) | ~first_ends | (sent == length))
-    bench.check(~followed.at(0) | first_ends | ~second_ends | (sent + 1 == length))
-    bench.check(~followed.at(1) | ~first_ends | ~second_ends | (length == 0))
 
 
 def client_holds(bench: Bench, opened: Opened, path: str, owed: Any, rest: Any) -> None:
     """Every word in a client's queue is spare or belongs to a burst that is taken; or is waste, behind a flush."""
     splitter_holds(bench, opened, f"{path}splitter.")
-    fifo_pointers(bench, opened, f"{path}queue", WORDS)
-    spare, passed, ready = (opened.inner(f"{path}{name}") for name in ("spare", "passed", "queue.r_rdy"))
-    burst, splitter = opened.inner(f"{path}burst"), opened.inner(f"{path}splitter")
-    kept = spare + owed + Mux(burst.valid & ~passed, burst.payload.length + 1, 0)
-    level = queue_level(opened, f"{path}queue")
+    names = ("head", "tail", "level", "some", "room", "arrived", "leaving", "dropped", "spare", "passed")
+    head, tail, level, some, room, arrived, leaves, dropped, spare, passed = (
+        opened.inner(f"{path}{name}") for name in names
+    )
+    bench.check((level + arrived <= WORDS) & (~room | (level + arrived < WORDS)) & (some == (level != 0)))
+    # In the first cycle all words are forgotten, and there are none.
+    bench.check(((head + level)[: len(head)] == tail) | (dropped & (level == 0)))
+    burst, found = opened.inner(f"{path}burst"), opened.inner(f"{path}found")
+    kept = spare + owed + leaves + Mux(burst.valid & ~passed, burst.payload.length + 1, 0)
     bench.check(Mux(rest, level >= kept, level == kept))
-    bench.check(~rest | ((spare == 0) & ~passed))
+    bench.check(~rest | ((spare == 0) & ~passed & ~arrived))
     # What is thrown away belongs to nobody.
-    bench.check(~opened.inner(f"{path}dropped") | (kept == 0))
-    offer = splitter.output
-    bench.check(~passed | (burst.valid & offer.valid & (spare > burst.payload.length)))
-    same = (offer.payload.address == burst.payload.address) & (offer.payload.length == burst.payload.length)
-    bench.check(~passed | same)
-    bench.check(ready | ((owed == 0) & ~burst.valid))
+    bench.check(~dropped | ((kept == 0) & ~arrived))
+    bench.check(~passed | (burst.valid & ~found.valid & (spare > burst.payload.length)))
 
 
 def words() -> Bench:
@@ -152,14 +164,19 @@ def words() -> Bench:
     source, stream = part.words[0], opened.inner("source")
     enters = source.valid & source.ready
     seen = Cat(part.w.payload.data, part.w.payload.strobe)
-    followed = Followed(bench, enters, source.payload, part.taken[0], seen, WORDS + 3, name="word_")
-    (valid, out), (waiting, behind) = slice_words(part, opened)
-    here, next_here = valid & out.owner[0], waiting & behind.owner[0]
+    most = 1 + WORDS + WORDS_UNDER_WAY + 1
+    followed = Followed(bench, enters, source.payload, part.taken[0], seen, most, name="word_")
     bench.check((stream == 1) | (stream == 2) | ~part.w.valid)
-    bench.check(~waiting | (behind.owner == 1) | (behind.owner == 2))
-    bench.check(~followed.at(0) | ~here | (seen == followed.value))
-    bench.check(~followed.inside | ~next_here | (followed.ahead != here) | (behind.word.as_value() == followed.value))
-    fifo_holds(bench, opened, "client_0.queue", WORDS, followed, front=here + next_here)
+    for there, _, owners in leaving(part, opened):
+        bench.check(~there | (owners == 1) | (owners == 2))
+    front = word_leaves(bench, part, opened, followed)
+    arrived, level, head = (opened.inner(f"client_0.{name}") for name in ("arrived", "level", "head"))
+    bench.check(followed.level == front + level + arrived)
+    stored = opened.stored("client_0.memory", (head + followed.ahead - front)[: len(head)])
+    queued = followed.inside & (followed.ahead >= front)
+    bench.check(~queued | (followed.ahead >= front + level) | (stored == followed.value))
+    latest = opened.inner("client_0.word").as_value()
+    bench.check(~queued | (followed.ahead != front + level) | (latest == followed.value))
     sending, current, order = opened.inner("sending"), opened.inner("order"), opened.inner("_order")
     entries = [(sending, current)] + [
         (valid, order(entry)) for valid, entry in fifo_entries(opened, "orders", MOST + 1)
@@ -173,6 +190,20 @@ def words() -> Bench:
     fifo_pointers(bench, opened, "orders", MOST + 1)
     legal(bench, opened.inner("_clients")[0].burst)
     return bench
+
+
+def word_leaves(bench: Bench, part: WriteEngine, opened: Opened, followed: Followed) -> Any:
+    """Where the followed word of client 0 is once it has left its memory; gives how many of its words have."""
+    way, known, queued = opened.inner("way"), opened.inner("known"), opened.inner("_clients")[0].queued
+    places = [(there, entry[-CLIENTS], entry[: -CLIENTS - 1]) for there, entry in landing_entries(part, opened)]
+    places.append((way[2], known[3][1], opened.inner("word").as_value()))
+    places.append((way[1], known[2][1], queued.as_value()))
+    front: Any = Const(0)
+    for there, owned, value in places:
+        here = there & owned
+        bench.check(~followed.inside | ~here | (followed.ahead != front) | (value == followed.value))
+        front = front + here
+    return front
 
 
 PROOFS = (
