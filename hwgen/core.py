@@ -103,9 +103,11 @@ class Core(Part):
         self._walker, self._fork = BlockWalker(p), BlockFork(p, 5 if p.segmented else 4)
         self._loader, self._issuer = QueryLoader(p), SegmentIssuer(p) if p.segmented else Issuer(p)
         self._drain, self._pending = DrainWalker(p), PendingSlots(p)
-        self._q, self._k = BlockConverter(p, c.head_e), BlockConverter(p, c.head_e)
-        self._v = BlockConverter(p, c.head_f)
-        self._keys = RowBuffer(p, c.rows_e, p.folds_e, ceil_log2(key_rows(p)))
+        key_bits = ceil_log2(key_rows(p))
+        self._q = BlockConverter(p, c.head_e)
+        self._k = BlockConverter(p, c.head_e, 1 << key_bits)
+        self._v = BlockConverter(p, c.head_f, 1 << row_bits(p))
+        self._keys = RowBuffer(p, c.rows_e, p.folds_e, key_bits)
         self._values = RowBuffer(p, c.rows_f, p.folds_f, row_bits(p))
         self._score, self._value = ScoreArray(p), ValueArray(p)
         self._groups = [LaneGroup(p) for _ in range(p.lanes)]
@@ -171,7 +173,7 @@ class Core(Part):
                 array.write_rows.eq(buffer.write_rows),
                 array.write_address.eq(buffer.write_address),
                 array.write_data.eq(buffer.write_data),
-                buffer.freed.eq(array.freed),
+                converter.freed.eq(array.freed),
                 buffer.advance.eq(issuer.advance),
                 buffer.block_last.eq(issuer.block_last),
                 buffer.keep.eq(issuer.keep),

@@ -3,7 +3,7 @@
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import data, stream
 from amaranth.lib.memory import Memory
-from amaranth.lib.wiring import In, Out
+from amaranth.lib.wiring import In, Out, Signature
 from amaranth.utils import ceil_log2
 
 from hwgen.params import Params
@@ -31,6 +31,11 @@ def converted_beat(params: Params) -> data.StructLayout:
             "last": unsigned(1),
         }
     )
+
+
+def converted_rows(params: Params) -> Signature:
+    """Converted beats that nobody can stop: there is one in every cycle with `valid`."""
+    return Signature({"valid": Out(1), "payload": Out(converted_beat(params))})
 
 
 class ElementShift(Part):
@@ -116,7 +121,8 @@ def rows_converted(params: Params) -> int:
 
 
 def converting_places(params: Params) -> int:
-    """Beats that a BlockConverter has read back and that were not taken: enough to take one in every cycle."""
+    """Beats that a BlockConverter has read back and that were not taken, where they may be stopped: enough to take one
+    in every cycle."""
     return 1 << ceil_log2(conversion_latency(params) + 2)
 
 
@@ -179,9 +185,15 @@ def _registered(m: Module, name: str, value: Value) -> Signal:
     return register
 
 
+def shifting_latency(params: Params) -> int:
+    """Cycles from the one in which a beat may be read back to the one in which it leaves the shifters."""
+    return 1 + maximum_latency(params) + ElementShift.LATENCY
+
+
 def conversion_latency(params: Params) -> int:
-    """Cycles from the one in which a beat may be read back to the one in which it is offered."""
-    return 1 + maximum_latency(params) + ElementShift.LATENCY + LandingQueue.LATENCY
+    """Cycles from the one in which a beat may be read back to the one in which it is offered, where it may be
+    stopped."""
+    return shifting_latency(params) + LandingQueue.LATENCY
 
 
 class BlockConverter(Part):
@@ -189,20 +201,19 @@ class BlockConverter(Part):
 
     A row is collected, then read back and shifted; the next row is collected meanwhile. Its largest exponent is known
     some cycles behind its last beat, so what is read back waits as long in registers. Nothing that has been read back
-    is ever stopped: it is read when there is a place for it at the end.
+    is ever stopped: it is read when there is a place for it at the end. That is a place of a queue for every beat or,
+    with `rows`, one of so many places for rows, which `freed` gives back, and nobody can stop the output.
 
-    Latency: a row's beats + conversion_latency; throughput 1 beat a cycle.
+    Latency: a row's beats + conversion_latency, or with `rows` + shifting_latency, 2 from `freed` to a row that has
+    waited for it; throughput 1 beat a cycle.
     """
 
-    def __init__(self, params: Params, dimension: int) -> None:
-        self._params = params
+    def __init__(self, params: Params, dimension: int, rows: int = 0) -> None:
+        self._params, self._rows = params, rows
         self._beats = dimension // params.config.beat
-        super().__init__(
-            {
-                "input": In(stream.Signature(raw_beat(params))),
-                "output": Out(stream.Signature(converted_beat(params))),
-            }
-        )
+        output = converted_rows(params) if rows else stream.Signature(converted_beat(params))
+        members = {"input": In(stream.Signature(raw_beat(params))), "output": Out(output)}
+        super().__init__(members | ({"freed": In(1)} if rows else {}))
 
     def elaborate(self, platform):
         m = Module()
@@ -246,17 +257,15 @@ class BlockConverter(Part):
 
     def _read_back(self, m: Module, read, bits: int) -> None:
         """Read full rows, as long as there is room behind the shifters."""
-        self._landing = LandingQueue(converted_beat(self._params).size, converting_places(self._params))
-        place(m, "landing", self._landing)
         bank, beat = Signal(), Signal(range(max(self._beats, 2)))
         step, present, last = Signal(), Signal(), Signal()
+        room = self._rows_free(m, step, last) if self._rows else self._land(m, step)
         m.d.comb += [
             present.eq(Mux(bank, self._full[1], self._full[0])),
-            step.eq(present & self._landing.room),
+            step.eq(present & room),
             last.eq(beat[:bits] == Mux(bank, self._ends[1], self._ends[0])),
             read.addr.eq(Cat(beat[:bits], bank)),
             read.en.eq(1),
-            self._landing.begin.eq(step),
         ]
         with m.If(step):
             m.d.sync += beat.eq(beat + 1)
@@ -274,9 +283,33 @@ class BlockConverter(Part):
         m.d.comb += self._maximum.taken.eq(before.all())
         self._shift(m, codes, facts)
 
+    def _land(self, m: Module, step: Signal) -> Value:
+        """The queue at the end; whether it has a place for one more beat."""
+        self._landing = landing = LandingQueue(converted_beat(self._params).size, converting_places(self._params))
+        place(m, "landing", landing)
+        m.d.comb += [
+            landing.begin.eq(step),
+            self.output.valid.eq(landing.output.valid),
+            self.output.payload.eq(landing.output.payload),
+            landing.output.ready.eq(self.output.ready),
+        ]
+        return landing.room
+
+    def _rows_free(self, m: Module, step: Signal, last: Signal) -> Value:
+        """Whether the row that is read has a place: a row that has begun has one until its end."""
+        free, room, inside = Signal(range(self._rows + 1), init=self._rows), Signal(init=1), Signal()
+        begins, freed = Signal(), Signal()
+        m.d.comb += begins.eq(step & ~inside)
+        m.d.sync += freed.eq(self.freed)
+        with m.If(step):
+            m.d.sync += inside.eq(~last)
+        with m.If(begins != freed):
+            m.d.sync += [free.eq(Mux(freed, free + 1, free - 1)), room.eq(freed | (free != 1))]
+        return inside | room
+
     def _shift(self, m: Module, codes: Value, facts: Value) -> None:
         """Shift elements, with what belongs to their row beside them."""
-        p, landing, maximum = self._params, self._landing, self._maximum
+        p, maximum = self._params, self._maximum
         out = Signal(converted_beat(p))
         side = data.StructLayout({"exponent": p.input.exponent_bits, "poisoned": 1})
         stages = [Signal(side, name=f"side_{i}", reset_less=True) for i in range(ElementShift.LATENCY + 1)]
@@ -294,12 +327,12 @@ class BlockConverter(Part):
                 shift.exponent.eq(stages[0].exponent),
                 out.elements[i].eq(shift.element),
             ]
+        valid, word = (
+            (self.output.valid, self.output.payload) if self._rows else (self._landing.valid, self._landing.word)
+        )
         m.d.comb += [
-            Cat(landing.valid, out.last).eq(facts),
+            Cat(valid, out.last).eq(facts),
             out.exponent.eq(stages[-1].exponent),
             out.poisoned.eq(stages[-1].poisoned),
-            landing.word.eq(out),
-            self.output.valid.eq(landing.output.valid),
-            self.output.payload.eq(landing.output.payload),
-            landing.output.ready.eq(self.output.ready),
+            word.eq(out),
         ]

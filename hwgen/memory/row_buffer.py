@@ -1,12 +1,12 @@
 """Bookkeeping of the converted rows that wait in an array's feeders."""
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed, unsigned
-from amaranth.lib import data, stream
+from amaranth.lib import data
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
-from hwgen.memory.convert import converted_beat
+from hwgen.memory.convert import converted_rows
 from hwgen.memory.styles import APART
 from hwgen.params import Params
 from hwgen.part import Part
@@ -16,10 +16,10 @@ class RowBuffer(Part):
     """A ring of `2^row_bits` rows of up to `folds` folds, spread over the banks in the feeders of an array with `rows`
     rows.
 
-    Rows enter in order from a block converter; `ready` says that the oldest unclaimed row is complete, `row`,
-    `exponent` and `poisoned` describe it, `advance` claims it, `freed` gives the oldest claimed row's place back. With
-    the last row of a block comes `block_last`; if also `keep`, the block's rows, none of which may have been freed, are
-    unclaimed again.
+    Rows enter in order from a block converter, which knows how many places there are: whoever is the last to read the
+    oldest claimed row gives its place back there. `ready` says that the oldest unclaimed row is complete, `row`,
+    `exponent` and `poisoned` describe it, `advance` claims it. With the last row of a block comes `block_last`; if also
+    `keep`, the block's rows, of none of which the place may have been given back, are unclaimed again.
 
     Latency READY cycles from a row's last beat to `ready`, 1 from `advance`; one more to `row`, `exponent` and
     `poisoned`; throughput 1 beat a cycle.
@@ -32,7 +32,7 @@ class RowBuffer(Part):
         self._groups, self._folds, self._row_bits = rows // params.config.beat, folds, row_bits
         super().__init__(
             {
-                "input": In(stream.Signature(converted_beat(params))),
+                "input": In(converted_rows(params)),
                 "write_rows": Out(self._groups),
                 "write_address": Out(row_bits + ceil_log2(folds)),
                 "write_data": Out(data.ArrayLayout(signed(params.config.operand_bits), params.config.beat)),
@@ -43,25 +43,15 @@ class RowBuffer(Part):
                 "advance": In(1),
                 "block_last": In(1),
                 "keep": In(1),
-                "freed": In(1),
             }
         )
 
     def elaborate(self, platform):
         m = Module()
         capacity = 1 << self._row_bits
-        used, complete = Signal(range(capacity + 1)), Signal(range(capacity + 1))
-        head = Signal(self._row_bits)
-        finished = Signal()
-        accept = Signal()
-        self._write(m, head, accept, finished)
-        m.d.comb += [
-            # A row's place is taken when its first beat is; `used` counts it when its last one is. Its highest bit is
-            # the capacity.
-            self.input.ready.eq(~used[-1]),
-            accept.eq(self.input.valid & self.input.ready),
-            finished.eq(accept & self.input.payload.last),
-        ]
+        complete, head, finished = Signal(range(capacity + 1)), Signal(self._row_bits), Signal()
+        self._write(m, head, finished)
+        m.d.comb += finished.eq(self.input.valid & self.input.payload.last)
         # All but its place is told of a row from registers: the beat's way is long already.
         ended, place = Signal(), Signal.like(head)
         m.d.sync += [ended.eq(finished), place.eq(head)]
@@ -69,8 +59,6 @@ class RowBuffer(Part):
         claim, last, again = Signal(), Signal(), Signal()
         back = self.block_last & self.keep
         m.d.sync += [claim.eq(self.advance), last.eq(self.block_last), again.eq(self.advance & back)]
-        with m.If(finished != self.freed):
-            m.d.sync += used.eq(used + Mux(self.freed, Const(-1, signed(2)), 1))
         claimed = Signal(range(capacity + 1))
         # The row behind the oldest unclaimed one, the block's first row, and for each the row behind it.
         following, after = Signal(self._row_bits, init=1), Signal(self._row_bits, init=2 % capacity)
@@ -109,18 +97,18 @@ class RowBuffer(Part):
         self._describe(m, place, comes, (second, after, following), at_start, (claim, again))
         return m
 
-    def _write(self, m: Module, head: Signal, accept: Signal, finished: Signal) -> None:
+    def _write(self, m: Module, head: Signal, finished: Signal) -> None:
         """Spread beats over groups of rows, then over folds."""
         group, fold = Signal(range(max(self._groups, 2))), Signal(range(max(self._folds, 2)))
         fold_bits = ceil_log2(self._folds)
-        with m.If(accept):
+        with m.If(self.input.valid):
             m.d.sync += group.eq(group + 1)
             with m.If(group == self._groups - 1):
                 m.d.sync += [group.eq(0), fold.eq(fold + 1)]
             with m.If(finished):
                 m.d.sync += [fold.eq(0), head.eq(head + 1)]
         m.d.comb += [
-            self.write_rows.eq(Mux(accept, 1 << group, 0)),
+            self.write_rows.eq(Mux(self.input.valid, 1 << group, 0)),
             self.write_address.eq(Cat(fold[:fold_bits], head)),
             self.write_data.eq(self.input.payload.elements),
         ]

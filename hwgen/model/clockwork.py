@@ -57,13 +57,13 @@ class Clockwork:
         self.fetch = FetchFork(fetch, bell)
         heads = {"q": (c.rows_e, s.E), "k": (c.rows_e, s.E), "v": (c.rows_f, s.F)}
         self.unpackers = {}
+        row_places = {"q": 0, "k": 1 << ceil_log2(key_rows(params)), "v": 1 << row_bits(params)}
         for name, (rows, elements) in heads.items():
             tensor = layout.shapes[name]
             walker = Walker(params, tensor, self.jobs.queues[name], self.fetch.queues[name])
-            self.unpackers[name] = Unpacker(params, rows, elements, clients[name], walker)
+            self.unpackers[name] = Unpacker(params, rows, elements, clients[name], walker, row_places[name])
         self.loader = Loader(load, self.unpackers["q"])
-        self.keys = RowBuffer(1 << ceil_log2(key_rows(params)), self.unpackers["k"])
-        self.values = RowBuffer(1 << row_bits(params), self.unpackers["v"])
+        self.keys, self.values = RowBuffer(self.unpackers["k"]), RowBuffer(self.unpackers["v"])
         self.issuer = Issuer(params, (s.E, s.F), issue, self.loader, self.keys, self.values)
         self.drain = Drain(params, s.F, drain, self.issuer)
         facts = {"o": (params.output.bits, c.out_beat, s.F, self.drain.o)}

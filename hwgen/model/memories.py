@@ -83,7 +83,8 @@ def _streams(params: Params) -> Iterator[Bank]:
         yield Bank("converters", count, c.beat * params.input.bits, 2 << ceil_log2(head // c.beat))
     facts = params.input.exponent_bits + 1
     yield Bank("converters", 3, facts, 1 << ceil_log2(rows_converted(params)))
-    yield Bank("converters", 3, converted_beat(params).size, converting_places(params))
+    # Of queries; keys and values have places for whole rows.
+    yield Bank("converters", 1, converted_beat(params).size, converting_places(params))
     yield Bank("converters", 1, facts, 1 << ceil_log2(key_rows(params)))
     yield Bank("converters", 1, facts, 1 << row_bits(params))
     ring = RingShape.of(params)

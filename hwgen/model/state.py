@@ -234,7 +234,7 @@ def _core_holders(machine: Clockwork) -> Iterator[Holder]:
     fixed = ("active", "bank")
     yield Holder(machine.loader, fixed, ("loaded", "occupied"), ("released",), {"left": below(3)})
     for buffer in (machine.keys, machine.values):
-        yield Holder(buffer, ("used", "complete", "ended"), (), ("freed",), {"claimed": NOWHERE})
+        yield Holder(buffer, ("complete", "ended"), (), ("freed",), {"claimed": NOWHERE})
     fixed = ("slot", "column", "beat", "credits", "lse_credits", "room")
     yield Holder(machine.drain, fixed, ("results",), ("steps", "records"), queues={"o": (), "lse": ()})
 
@@ -321,7 +321,7 @@ def _read_holders(machine: Clockwork) -> Iterator[Holder]:
         yield _splitter(client.splitter)
     fixed = ("active", "group", "left", "offset", "step", "waiting", "used", "half", "turned", "beat", "full", "flow")
     for unpacker in machine.unpackers.values():
-        names = (*fixed, "offered", "last", "moved")
+        names = (*fixed, "offered", "last", "moved", "free_rows", "returned")
         yield Holder(unpacker, names, ("stages",), (), {"rows": below(3)}, queues={"runs": (below(2),)})
         yield _walker(unpacker.walker)
 

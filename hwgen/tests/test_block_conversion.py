@@ -8,9 +8,15 @@ import pytest
 from amaranth.hdl import Value
 
 from golden.bitexact.convert import convert_rows
-from hwgen.memory.convert import BlockConverter, conversion_latency, converted_beat, converting_places
+from hwgen.memory.convert import (
+    BlockConverter,
+    conversion_latency,
+    converted_beat,
+    converting_places,
+    shifting_latency,
+)
 from hwgen.params import Params
-from hwgen.tests.bench import STALLS, clocked, receiver, run, sender, tiny
+from hwgen.tests.bench import STALLS, clocked, gaps, receiver, run, sender, tiny
 
 SHAPES = [
     pytest.param(tiny(), 8, id="bf16"),
@@ -127,3 +133,47 @@ def test_a_stopped_consumer_stops_the_source() -> None:
     run(dut, stuff)
     # Two banks are full, and so are all places behind them.
     assert len(accepted) == converting_places(params) + 2 * 4
+
+
+@STALLS
+@pytest.mark.parametrize("places", [1, 3, 8])
+@pytest.mark.parametrize(("params", "dimension"), SHAPES)
+def test_rows_wait_for_their_places(
+    params: Params, dimension: int, places: int, idle: int | None, pressure: int | None
+) -> None:
+    """Never more of them come out than there are places, which are given back late."""
+    rows = random_rows(8, params, dimension, 40)
+    want, row_beats = expected(rows, params), dimension // params.config.beat
+    dut, got = BlockConverter(params, dimension, places), list[int]()
+    waits, freed = gaps(pressure), 0
+
+    async def receive(ctx: Any) -> None:
+        nonlocal freed
+        wait = next(waits)
+        while len(got) < len(want):
+            wait -= wait > 0
+            give = wait == 0 and freed < len(got) // row_beats
+            ctx.set(dut.freed, give)
+            *_, valid, payload = await ctx.tick().sample(dut.output.valid, Value.cast(dut.output.payload))
+            got.extend([payload] * valid)
+            assert -(-len(got) // row_beats) - freed <= places
+            freed, wait = freed + give, next(waits) if give else wait
+
+    run(dut, sender(dut.input, beats(rows, params), idle), receive)
+    assert taken(got, params) == want
+
+
+@pytest.mark.parametrize(("params", "dimension"), SHAPES)
+def test_latency_with_places_for_rows(params: Params, dimension: int) -> None:
+    rows, row_beats = random_rows(9, params, dimension, 4), dimension // params.config.beat
+    sent, late = beats(rows, params), shifting_latency(params)
+    cycles: list[dict[str, Any]] = [{"input.payload": beat, "input.valid": 1} for beat in sent]
+    # Three rows pass; the last one is given its place when all is at rest.
+    cycles += [{"input.valid": 0}, *[{}] * (late + row_beats), {"freed": 1}, {"freed": 0}]
+    seen = clocked(
+        BlockConverter(params, dimension, 3), cycles, ["output.valid", "output.payload"], late + row_beats + 3
+    )
+    times = [t for t, (valid, _) in enumerate(seen) if valid]
+    begin, again = row_beats + late, len(cycles) - 2 + 2 + late
+    assert times == [*range(begin, begin + 3 * row_beats), *range(again, again + row_beats)]
+    assert taken([bits for valid, bits in seen if valid], params) == expected(rows, params)

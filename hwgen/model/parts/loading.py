@@ -9,33 +9,29 @@ from hwgen.model.parts.unpacking import Unpacker
 
 
 class RowBuffer:
-    """`RowBuffer`: a ring of `capacity` rows.
+    """`RowBuffer`: a ring of rows, whose source knows how many places there are.
 
-    Members: source; freed (times at which a row's place is given back); used, complete, claimed; ended (a row came to
-    its end in the cycle before). The issuer says advance, and with a block's last row block_last and keep.
+    Members: source; freed (times at which a row's place is given back); complete, claimed; ended (a row came to its end
+    in the cycle before). The issuer says advance, and with a block's last row block_last and keep.
     """
 
-    __slots__ = ("advance", "block_last", "capacity", "claimed", "complete", "ended", "freed", "keep", "source", "used")
+    __slots__ = ("advance", "block_last", "claimed", "complete", "ended", "freed", "keep", "source")
 
-    def __init__(self, capacity: int, source: Unpacker) -> None:
-        self.capacity, self.source = capacity, source
+    def __init__(self, source: Unpacker) -> None:
+        self.source = source
         self.freed: deque[int] = deque()
-        self.used = self.complete = self.claimed = 0
+        self.complete = self.claimed = 0
         self.advance = self.block_last = self.keep = self.ended = False
 
     def tick(self, now: int) -> None:
         source = self.source
-        finished = False
-        if source.offered and self.used != self.capacity:
-            source.taken = True
-            finished = source.last
+        finished = source.offered and source.last
         if self.freed and self.freed[0] == now:
             self.freed.popleft()
-            self.used -= 1
+            source.freed = True
         if self.advance:
             self._claim()
         self.complete += self.ended
-        self.used += finished
         self.ended = finished
 
     def _claim(self) -> None:

@@ -6,21 +6,21 @@ from collections import deque
 
 from amaranth.utils import ceil_log2
 
-from hwgen.memory.convert import conversion_latency, converting_places
+from hwgen.memory.convert import converting_places, shifting_latency
 from hwgen.memory.row_steps import RingShape
 from hwgen.model.parts.queue import Fifo
 from hwgen.model.parts.reading import Client
 from hwgen.model.parts.records import Run
 from hwgen.model.parts.walker import Walker
 from hwgen.params import Params
-from hwgen.queue import LandingQueue
 
 
 class Unpacker:
     """A `RowReader` behind its walker, and its `BlockConverter`: runs wait, their rows become beats (`RowSteps`), these
     take words out of a ring (`ElementRing`), and rows are converted. Both halves sleep while nothing can change.
 
-    Members: offered (a converted beat is), last (it is its row's last), taken.
+    Members: offered (a converted beat is), last (it is its row's last), taken. With `places` for rows nobody can stop
+    what is converted, and freed says that one of them is given back.
     """
 
     __slots__ = (
@@ -28,11 +28,14 @@ class Unpacker:
         "asking",
         "beat",
         "beat_elements",
+        "by_rows",
         "calm",
         "client",
         "elements",
         "flow",
         "fold",
+        "free_rows",
+        "freed",
         "full",
         "group",
         "half",
@@ -43,6 +46,7 @@ class Unpacker:
         "offered",
         "offset",
         "ring_words",
+        "returned",
         "row_beats",
         "rows",
         "runs",
@@ -58,7 +62,9 @@ class Unpacker:
         "word_bits",
     )
 
-    def __init__(self, params: Params, rows: int, elements: int, client: Client, walker: Walker) -> None:
+    def __init__(
+        self, params: Params, rows: int, elements: int, client: Client, walker: Walker, places: int = 0
+    ) -> None:
         ring = RingShape.of(params)
         self.elements, self.client, self.walker = elements, client, walker
         self.fold, self.beat_elements = rows // params.config.beat, ring.beat
@@ -77,16 +83,18 @@ class Unpacker:
         # BlockConverter: beats collected and read back, full banks, its stages and what has landed behind them: 0, or 1
         # for a beat, 2 for its row's last; places left for further ones.
         self.beat = self.full = self.flow = 0
-        self.stages: deque[int] = deque([0] * (conversion_latency(params) - LandingQueue.LATENCY))
+        self.by_rows, self.free_rows = places > 0, places
+        # What lands is offered behind its stages, what cannot be stopped in the last one.
+        self.stages: deque[int] = deque([0] * (shifting_latency(params) - self.by_rows))
         self.landed: deque[int] = deque()
         self.places = converting_places(params)
-        self.offered = self.last = self.taken = self.moved = self.calm = False
+        self.offered = self.last = self.taken = self.moved = self.calm = self.freed = self.returned = False
         self.asking = True
 
     def tick(self) -> None:
         """One cycle of all that comes behind the words, before the read engine's."""
         blocked = not self.client.present or self.used == self.ring_words
-        if self.calm and blocked and not self.taken and (self.active or not self.runs.ready):
+        if self.calm and blocked and not (self.taken or self.freed) and (self.active or not self.runs.ready):
             return
         self.calm = True
         self._turn(self._convert())
@@ -108,6 +116,30 @@ class Unpacker:
     def _convert(self) -> bool:
         """Beats of a full bank move on; one is collected in the other bank. Whether it is."""
         accept = self.turned is not None and self.full < 2
+        if self.by_rows:
+            self._pass()
+        else:
+            self._land()
+        if accept:
+            self.calm = False
+            self.full += bool(self.turned)
+        return accept
+
+    def _pass(self) -> None:
+        """Of rows that have a place."""
+        begins = self.full > 0 and self.beat == 0 and self.free_rows > 0
+        step = begins or (self.full > 0 and self.beat > 0)
+        self.free_rows += self.returned - begins
+        if self.freed or self.returned:
+            self.returned, self.freed, self.calm = self.freed, False, False
+        if step or self.flow or self.offered:
+            self.calm = False
+            self._read_back(step)
+            landed = self.landed.popleft() if self.landed else 0
+            self.offered, self.last = landed > 0, landed == 2
+
+    def _land(self) -> None:
+        """Of beats that have a place."""
         move = bool(self.landed) and (self.taken or not self.offered)
         step = self.full > 0 and self.places > 0
         if self.taken:
@@ -122,10 +154,6 @@ class Unpacker:
         if step or self.flow:
             self.calm = False
             self._read_back(step)
-        if accept:
-            self.calm = False
-            self.full += bool(self.turned)
-        return accept
 
     def _read_back(self, step: bool) -> None:
         """The stages move, with a beat of a full bank or none."""

@@ -10,7 +10,6 @@ from hwgen.params import Params
 from hwgen.presets import preset
 from rtl_tests.formal.bench import Bench, Opened
 from rtl_tests.formal.proof import Breakage, Proof
-from rtl_tests.formal.streams import obeyed
 
 SMALL = Params(preset("tiny"))
 ROW_BITS = 2
@@ -29,11 +28,13 @@ class Rows:
         m, names = bench.m, ("come", "next", "freed", "start")
         self.come, self.next, self.freed, self.start = (Signal(self.BITS, name=f"row_{name}") for name in names)
         self.fresh, self.long = Signal(init=1), Signal()
-        self.finished = part.input.valid & part.input.ready & part.input.payload.last
+        self.finished = part.input.valid & part.input.payload.last
         # Those that are known to have come.
         self.known = bench.past(self.come)
         self.again = part.advance & part.block_last & part.keep
-        m.d.sync += [self.come.eq(self.come + self.finished), self.freed.eq(self.freed + part.freed)]
+        # Whoever gives places back, which the part does not see.
+        self.gives = bench.free(1, "gives")
+        m.d.sync += [self.come.eq(self.come + self.finished), self.freed.eq(self.freed + self.gives)]
         with m.If(part.advance):
             m.d.sync += [self.next.eq(self.next + 1), self.fresh.eq(part.block_last)]
             m.d.sync += self.long.eq(~part.block_last & (self.long | (self.count(self.next, self.start) == CAPACITY)))
@@ -54,21 +55,22 @@ class Rows:
 
 
 def environment(bench: Bench, part: RowBuffer, rows: Rows) -> None:
-    """Only a row that is there is claimed, only one that was claimed is freed, and none of a block whose rows stay."""
-    obeyed(bench, part.input)
+    """A row comes only if there is a place for it, only one that is there is claimed, only one that was claimed is
+    freed, and none of a block whose rows stay."""
+    bench.assume(~part.input.valid | (rows.count(rows.come, rows.freed) != CAPACITY))
     bench.assume(~part.advance | part.ready)
-    bench.assume(~part.freed | (rows.next != rows.freed))
+    bench.assume(~rows.gives | (rows.next != rows.freed))
     claimed, left = rows.count(rows.next, rows.start), rows.count(rows.next, rows.freed)
-    bench.assume(~rows.again | (~rows.long & (left >= claimed + part.freed)))
+    bench.assume(~rows.again | (~rows.long & (left >= claimed + rows.gives)))
 
 
 def pointers(bench: Bench, opened: Opened, part: RowBuffer, rows: Rows) -> None:
     """What the counters mean."""
-    names = ("used", "complete", "claimed", "following", "after", "start", "second", "at_start", "head")
-    used, complete, claimed, following, after, start, second, at_start, head = (opened.inner(n) for n in names)
+    names = ("complete", "claimed", "following", "after", "start", "second", "at_start", "head")
+    complete, claimed, following, after, start, second, at_start, head = (opened.inner(n) for n in names)
     held, unclaimed, was = rows.count(rows.come, rows.freed), rows.count(rows.known, rows.next), rows.was
     bench.check((held <= CAPACITY) & (unclaimed <= held) & (rows.count(rows.come, rows.next) <= held))
-    bench.check((used == held) & (complete == rows.count(rows.known, was.next)) & (part.ready == (unclaimed != 0)))
+    bench.check((complete == rows.count(rows.known, was.next)) & (part.ready == (unclaimed != 0)))
     bench.check((head == rows.come[:ROW_BITS]) & (part.row == was.next[:ROW_BITS]) & (start == was.start[:ROW_BITS]))
     for place, before in ((following, part.row), (after, following), (second, start)):
         bench.check(place == (before + 1)[:ROW_BITS])
@@ -109,7 +111,7 @@ def describes(bench: Bench, opened: Opened, part: RowBuffer, rows: Rows) -> None
     bench.check(opened.inner("come").as_value() == comes)
     with m.If(opened.inner("ended") & mark & ~known):
         m.d.sync += [known.eq(1), number.eq(rows.known), value.eq(comes)]
-    with m.Elif(part.freed & (rows.freed == number)):
+    with m.Elif(rows.gives & (rows.freed == number)):
         m.d.sync += known.eq(0)
     was, facts = rows.was, Cat(part.exponent, part.poisoned)
     shown = part.ready & ~bench.past(part.advance) & known & (rows.next == number)
@@ -132,7 +134,7 @@ PROOFS = (
         "overwritten",
         ring,
         breakages=(
-            Breakage(RowBuffer, "self.input.ready.eq(~used[-1])", "self.input.ready.eq(1)"),
+            Breakage(RowBuffer, "[fold.eq(0), head.eq(head + 1)]", "[fold.eq(0), head.eq(head + 3)]"),
             Breakage(RowBuffer, "other_counts.eq(arrives | again | was_late)", "other_counts.eq(arrives | again)"),
         ),
     ),
