@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Shape, ShapeLike, Signal, Value, unsigned
+from amaranth.hdl import Cat, Module, Shape, ShapeLike, Value, unsigned
 from amaranth.lib import data
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -11,6 +11,7 @@ from amaranth.utils import ceil_log2
 
 from hwgen.params import Params
 from hwgen.part import Part, place
+from hwgen.pipeline import delayed
 from hwgen.timing import key_rows, value_rows
 
 
@@ -25,32 +26,31 @@ def value_address(params: Params) -> Shape:
 
 
 class Relay(Part):
-    """Hands a word of `width` bits on: `after` is `before`, one cycle later.
+    """Hands a word of `width` bits on: `after` is `before`, so many cycles later.
 
     It has no reset: whatever is on its way when a job ends arrives before what the next one sends.
     """
 
-    def __init__(self, width: int) -> None:
-        self._width = width
+    def __init__(self, width: int, cycles: int = 1) -> None:
+        self._width, self._cycles = width, cycles
         super().__init__({"before": In(width), "after": Out(width)})
 
     def elaborate(self, platform):
         m = Module()
-        after = Signal(self._width, reset_less=True)
-        m.d.sync += after.eq(self.before)
-        m.d.comb += self.after.eq(after)
+        m.d.comb += self.after.eq(delayed(m, self.before, self._cycles, "after"))
         return m
 
 
-def relayed(m: Module, name: str, fields: Mapping[str, Any], groups: int) -> list[data.View]:
-    """What each of so many groups of rows gets of a word of `fields` that goes down from one to the next: the first one
-    a cycle later, each further one another cycle. A wire from there to all rows of an array would be as long as the
-    array is high, and row r has its turn r cycles behind the first one anyhow."""
+def relayed(m: Module, name: str, fields: Mapping[str, Any], groups: int, rows: int) -> list[data.View]:
+    """What each of so many groups of `rows` gets of a word of `fields` that goes down from one to the next: the first
+    one a cycle later, each further one another cycle, or two. A wire from there to all rows of an array would be as
+    long as the array is high, and row r has its turn r cycles behind the first one anyhow, so that a group may be as
+    many cycles behind the one above as that has rows; two are enough for the way across."""
     layout = data.StructLayout({field: value.shape() for field, value in fields.items()})
     word: Value = Cat(*(Value.cast(value) for value in fields.values()))
     found = []
     for group in range(groups):
-        relay = Relay(layout.size)
+        relay = Relay(layout.size, min(2, rows) if group else 1)
         place(m, f"{name}_{group}", relay)
         m.d.comb += relay.before.eq(word)
         word = relay.after

@@ -75,8 +75,8 @@ class ScoreArray(Part):
         write_fields = {"rows": self.write_rows, "address": self.write_address, "data": self.write_data}
         load_fields = {"rows": self.load_rows, "columns": self.load_columns}
         load_fields |= {"operand": self.load_operand, "data": self.load_data}
-        writes = relayed(m, "write", write_fields, config.rows_e // config.beat)
-        loads = relayed(m, "load", load_fields, config.rows_e // config.beat)
+        writes = relayed(m, "write", write_fields, config.rows_e // config.beat, config.beat)
+        loads = relayed(m, "load", load_fields, config.rows_e // config.beat, config.beat)
         for r, row in enumerate(rows):
             place(m, f"row_{r}", row)
             group, lane = divmod(r, config.beat)

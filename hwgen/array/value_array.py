@@ -127,7 +127,7 @@ class ValueArray(Part):
         m.d.sync += [columns.eq(self.drain_columns), groups.eq(self.drain_rows), address.eq(self.drain_address)]
         rows = [ValueRow(p) for _ in range(p.config.rows_f)]
         write_fields = {"rows": self.write_rows, "address": self.write_address, "data": self.write_data}
-        writes = relayed(m, "write", write_fields, p.config.rows_f // p.config.beat)
+        writes = relayed(m, "write", write_fields, p.config.rows_f // p.config.beat, p.config.beat)
         for r, row in enumerate(rows):
             place(m, f"row_{r}", row)
             group, lane = divmod(r, p.config.beat)
