@@ -158,13 +158,22 @@ class VisitIssuer(Part):
         if p.score is not None:
             fields |= {"key": self._key, "batch": self._block.batch}
         m.d.comb += [visit[name].eq(value) for name, value in fields.items()]
+        # What is at hand may be handed on. Where that follows from no row it is known a cycle before, as much changes
+        # with it.
+        going = Signal()
+        several = p.group > 1
+        if several:
+            active = Mux(self._active, ~self._block_end, self.block.valid)
+            m.d.sync += going.eq(active & queue.room_next)
+        else:
+            m.d.comb += going.eq(self._active & queue.room)
         m.d.comb += [
-            self._end.eq(self._active & self._shows() & queue.room),
-            self._void.eq(self._active & self._shows_nothing() & queue.room),
+            self._end.eq(going & self._shows()),
+            self._void.eq(going & self._shows_nothing()),
             self._block_end.eq((self._end & visit.block_last) | self._void),
             queue.push.eq(self._end | self._void),
             # A block is wide: where the queue has visits for longer, it is taken when none is there.
-            self.block.ready.eq(~self._active if p.group > 1 else ~self._active | self._block_end),
+            self.block.ready.eq(~self._active if several else ~self._active | self._block_end),
         ]
         with m.If(self._end):
             self._next_visit(m)

@@ -19,8 +19,8 @@ class VisitQueue(Part):
 
     Latency 1 cycle; throughput 1 visit a cycle while two are in it.
 
-    Members: push (if there is `room`), visit; pop (the first one, if it is there); head, head_there, second,
-    second_there.
+    Members: push (if there is `room`), visit; pop (the first one, if it is there); room_next (there will be room in the
+    next cycle); head, head_there, second, second_there.
     """
 
     def __init__(self, params: Params) -> None:
@@ -30,6 +30,7 @@ class VisitQueue(Part):
                 "push": In(1),
                 "visit": In(self._layout),
                 "room": Out(1),
+                "room_next": Out(1),
                 "pop": In(1),
                 "head": Out(self._layout),
                 "head_there": Out(1),
@@ -46,9 +47,10 @@ class VisitQueue(Part):
         behind: list[data.View] = [*entries[1:], self.visit]
         for i, (entry, after) in enumerate(zip(entries, behind, strict=True)):
             before = there[i - 1] if i else Const(1, 1)
-            m.d.sync += there[i].eq(
-                Mux(self.pop, there[i + 1] | (self.push & (there[i] if i else 1)), there[i] | (self.push & before))
-            )
+            filled = Mux(self.pop, there[i + 1] | (self.push & (there[i] if i else 1)), there[i] | (self.push & before))
+            m.d.sync += there[i].eq(filled)
+            if i == depth - 1:
+                m.d.comb += self.room_next.eq(~filled)
             with m.If(self.pop | ~there[i]):
                 m.d.sync += entry.eq(Mux(there[i + 1], after.as_value(), self.visit.as_value()))
         m.d.comb += [

@@ -39,6 +39,7 @@ def test_visits_leave_in_order(params: Params, chances: tuple[float, float]) -> 
                 pops += 1
             if push:
                 held.append(code)
+            assert ctx.get(dut.room_next) == (len(held) < ahead(params))
             await ctx.tick()
 
     run(dut, drive)

@@ -76,7 +76,8 @@ def ending() -> Bench:
     measure, was_end = Cat((block.slots - slot)[: len(slot)], left), bench.past(end & ~over)
     bench.check(~was_end | (measure < bench.past(measure)))
     bench.check(~(end & last_slot & last_key) | over)
-    bench.check(~active | end | over | ~opened.inner("_queue").room)
+    room = opened.inner("_queue").room
+    bench.check((~active | end | over | ~room) & (opened.inner("going") == (active & room)))
     progress(bench, opened, part)
     return bench
 
