@@ -2,28 +2,40 @@
 
 from functools import reduce
 from operator import or_
+from typing import Any, NamedTuple
 
 from amaranth.hdl import Cat, Module, Mux, Signal, signed
 from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 
-from hwgen.array.feeder import relayed, value_address
+from hwgen.array.feeder import Relay, relayed, value_address
 from hwgen.array.value_pe import ValuePE
 from hwgen.array.value_row import ValueRow, weight_layout
 from hwgen.control.tags import lane_tag_layout, value_tag_layout
 from hwgen.params import Params
 from hwgen.part import Part, place
+from hwgen.pipeline import delayed
 
 JOINED = 4
-"""Values that are joined in a cycle on the way of the drain."""
+"""Groups of rows that are told together what to drain, and values that are joined in a cycle on its way."""
 
 
 def drain_latency(params: Params) -> int:
     """Cycles from `drain_columns` of a value array to its `drain`."""
-    groups, cycles = params.config.rows_f // params.config.out_beat, 1 + ValueRow.DRAIN_LATENCY
+    groups, cycles = params.config.rows_f // params.config.out_beat, 2 + ValueRow.DRAIN_LATENCY
     while groups > 1:
-        groups, cycles = -(-groups // JOINED), cycles + 1
+        # What is joined of rows that lie together is far from the others.
+        far = int(groups > JOINED)
+        groups, cycles = -(-groups // JOINED), cycles + 1 + far
     return cycles
+
+
+class Drained(NamedTuple):
+    """Whether a group of rows is drained, and where."""
+
+    chosen: Any
+    columns: Any
+    address: Any
 
 
 class FoldWalker(Part):
@@ -121,23 +133,20 @@ class ValueArray(Part):
             walker.visit.eq(self.visit),
             self.busy.eq(walker.tag.valid),
         ]
-        columns, groups, address = (
-            Signal.like(signal, reset_less=True) for signal in (self.drain_columns, self.drain_rows, self.drain_address)
-        )
-        m.d.sync += [columns.eq(self.drain_columns), groups.eq(self.drain_rows), address.eq(self.drain_address)]
+        drains = self._drains(m)
         rows = [ValueRow(p) for _ in range(p.config.rows_f)]
         write_fields = {"rows": self.write_rows, "address": self.write_address, "data": self.write_data}
         writes = relayed(m, "write", write_fields, p.config.rows_f // p.config.beat, p.config.beat)
         for r, row in enumerate(rows):
             place(m, f"row_{r}", row)
             group, lane = divmod(r, p.config.beat)
-            write = writes[group]
+            write, drain = writes[group], drains[r // p.config.out_beat]
             m.d.comb += [
                 row.write_enable.eq(write.rows[group]),
                 row.write_address.eq(write.address),
                 row.write_data.eq(write.data[lane]),
-                row.drain_columns.eq(Mux(groups[r // p.config.out_beat], columns, 0)),
-                row.drain_address.eq(address),
+                row.drain_columns.eq(Mux(drain.chosen, drain.columns, 0)),
+                row.drain_address.eq(drain.address),
                 row.address_in.eq(walker.address if r == 0 else rows[r - 1].address_out),
                 row.tag_in.eq(walker.tag if r == 0 else rows[r - 1].tag_out),
                 row.free_in.eq(walker.free if r == 0 else rows[r - 1].free_out),
@@ -149,6 +158,26 @@ class ValueArray(Part):
         self._done(m, rows[-1])
         return m
 
+    def _drains(self, m: Module) -> list[Drained]:
+        """What each group of rows is told two cycles later, some of them together."""
+        columns, groups, address = (
+            delayed(m, signal, 1, f"drain_{name}")
+            for name, signal in (
+                ("columns", self.drain_columns),
+                ("groups", self.drain_rows),
+                ("address", self.drain_address),
+            )
+        )
+        found = []
+        for first in range(0, len(groups), JOINED):
+            chosen = groups[first : first + JOINED]
+            relay = Relay(len(chosen) + len(columns) + len(address))
+            place(m, f"drain_relay_{first // JOINED}", relay)
+            m.d.comb += relay.before.eq(Cat(chosen, columns, address))
+            told = relay.after[len(chosen) :]
+            found += [Drained(relay.after[i], told[: len(columns)], told[len(columns) :]) for i in range(len(chosen))]
+        return found
+
     def _join(self, m: Module, values: list, i: int):
         """The one of the values that is not zero, a few of them joined in each cycle."""
         while len(values) > 1:
@@ -156,7 +185,8 @@ class ValueArray(Part):
             for first in range(0, len(values), JOINED):
                 value = Signal.like(values[0], name=f"drain_{i}_{len(values)}_{first}", reset_less=True)
                 m.d.sync += value.eq(reduce(or_, values[first : first + JOINED]))
-                joined.append(value)
+                far = int(len(values) > JOINED)
+                joined.append(delayed(m, value, far, f"far_{i}_{len(values)}_{first}"))
             values = joined
         return values[0]
 

@@ -131,8 +131,8 @@ RULES = [
     ),
     Rule(
         "value_array",
-        r"assign \\drain_columns\$\d+  = drain_rows \? drain_columns : 2'h0;",
-        r"assign \\drain_columns\$\d+  = drain_rows \? drain_columns : 2'h[13];",
+        r"assign \\drain_columns\$\d+  = \\after\$\d+ \[0\] \? \\after\$\d+ \[2:1\] : 2'h0;",
+        r"assign \\drain_columns\$\d+  = \\after\$\d+ \[0\] \? \\after\$\d+ \[2:1\] : 2'h[13];",
         "all rows are one group, whose results are looked at only when it is chosen",
     ),
     Rule(
