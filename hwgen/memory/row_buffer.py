@@ -66,11 +66,12 @@ class RowBuffer(Part):
         # The oldest unclaimed row is the block's first.
         at_start = Signal(init=1)
         several, change = Signal(), Signal.like(complete)
+        none, one, two = self._few(m, complete, claimed, (ended, claim, again), at_start)
         m.d.comb += [
             # A row that has ended comes in as a carry.
             change.eq(Mux(again, claimed, Mux(claim, -1, 0))),
             # More than one row is complete; `complete` does not know of the claim yet.
-            several.eq(Mux(claim & ~again, complete > 2, (complete > 1) | (again & (claimed != 0)))),
+            several.eq(~none & ~one & Mux(claim & ~again, ~two, 1) | (again & ~at_start)),
         ]
         m.d.sync += complete.eq((Cat(Const(1, 1), complete) + Cat(ended, change))[1:])
         # In two halves, so that of all this only the claim, which is late in its cycle, is close to a register.
@@ -92,10 +93,34 @@ class RowBuffer(Part):
                 with m.Else():
                     m.d.sync += [start.eq(following), second.eq(after)]
         # The row that has ended is the oldest unclaimed one, or the one behind it, as so many others are complete.
-        oldest, single = ~again & (complete == claim), (complete == 1) & (claimed == 0)
-        comes = ended, ended & oldest, ended & Mux(again, single, complete == Mux(claim, 2, 1))
-        self._describe(m, place, comes, (second, after, following), at_start, (claim, again))
+        oldest, second_oldest = ~again & Mux(claim, one, none), Mux(again, one & at_start, Mux(claim, two, one))
+        comes = ended, ended & oldest, ended & second_oldest
+        changes = Mux(again, ~at_start, claim | (ended & none))
+        self._describe(m, place, comes, (second, after, following), at_start, (claim, again, changes))
         return m
+
+    def _few(self, m: Module, complete: Signal, claimed: Signal, events: tuple, at_start: Signal) -> tuple:
+        """Whether no row is complete, one, or two: registers, as much depends on it in the same cycle.
+
+        events: a row has ended, one is claimed, the block comes again;  at_start: nothing of the block is claimed
+        """
+        none, one, two = (Signal(name=name, init=name == "none") for name in ("none", "one", "two"))
+        ended, claim, again = events
+        more, less = ended & ~claim, claim & ~ended
+        with m.If(again):
+            # The row that is claimed in this cycle is complete, and will be again.
+            m.d.sync += [
+                none.eq(0),
+                one.eq(one & at_start & ~ended),
+                two.eq(Mux(ended, one & at_start, (one & (claimed == 1)) | (two & at_start))),
+            ]
+        with m.Elif(more | less):
+            m.d.sync += [
+                none.eq(less & one),
+                one.eq(Mux(less, two, none)),
+                two.eq(Mux(less, complete == 3, one)),
+            ]
+        return none, one, two
 
     def _write(self, m: Module, head: Signal, finished: Signal) -> None:
         """Spread beats over groups of rows, then over folds."""
@@ -118,12 +143,13 @@ class RowBuffer(Part):
         it, and is a cycle late to know of what was just written.
 
         comes: the row at `place` has ended, it is the oldest unclaimed one, it is the one behind that;  behind: where
-        that one lies if the block comes again, if a row is claimed, if neither
+        that one lies if the block comes again, if a row is claimed, if neither;  claims: a row is claimed, the block
+        comes again, the oldest unclaimed row is another one
         """
         layout = data.StructLayout({"exponent": self._params.input.exponent_bits, "poisoned": 1})
         m.submodules.facts = facts = Memory(shape=layout, depth=1 << self._row_bits, init=[], attrs=APART)
         write, read = facts.write_port(), facts.read_port()
-        claim, again = claims
+        claim, again, changes = claims
         now, first, late, come = Signal(layout), Signal(layout), Signal(layout), Signal(layout)
         was_late = Signal()
         ended, arrives, follows = comes
@@ -141,7 +167,7 @@ class RowBuffer(Part):
             m.d.sync += first.eq(now)
         # The memory is slow: the choice comes behind a register.
         stored, other, other_counts = Signal(layout), Signal(layout), Signal()
-        with m.If(arrives | Mux(again, ~at_start, claim)):
+        with m.If(changes):
             m.d.sync += [
                 stored.eq(read.data),
                 other.eq(Mux(arrives, come.as_value(), Mux(again, first.as_value(), late.as_value()))),

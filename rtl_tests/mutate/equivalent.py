@@ -142,13 +142,6 @@ RULES = [
         "of thirteen digits, moved down by one and by twelve, not even a guard is left: what is lost is no matter",
     ),
     Rule(
-        "row_buffer",
-        r"assign \\\$\d+  = complete > 2'h2;",
-        r"assign \\\$\d+  = complete > 2'h1;",
-        "asked is what is left behind two claims in successive cycles, and a visit, which claims a row at most, takes "
-        "two cycles where two columns share a lane, as they do in all these machines",
-    ),
-    Rule(
         "block_fork",
         r"\.w_data\(input__payload\),",
         r"\.w_data\(196'h7f+ & \(input__payload\)\),",

@@ -68,6 +68,8 @@ def pointers(bench: Bench, opened: Opened, part: RowBuffer, rows: Rows) -> None:
     """What the counters mean."""
     names = ("complete", "claimed", "following", "after", "start", "second", "at_start", "head")
     complete, claimed, following, after, start, second, at_start, head = (opened.inner(n) for n in names)
+    for i, flag in enumerate(("none", "one", "two")):
+        bench.check(opened.inner(flag) == (complete == i))
     held, unclaimed, was = rows.count(rows.come, rows.freed), rows.count(rows.known, rows.next), rows.was
     bench.check((held <= CAPACITY) & (unclaimed <= held) & (rows.count(rows.come, rows.next) <= held))
     bench.check((complete == rows.count(rows.known, was.next)) & (part.ready == (unclaimed != 0)))
