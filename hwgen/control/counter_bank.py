@@ -13,8 +13,12 @@ from hwgen.control.traffic import TrafficEvents, traffic_layout, unit
 from hwgen.memory.styles import APART
 from hwgen.params import Params
 from hwgen.part import Part
+from hwgen.pipeline import delayed
 
 NUMBER_BITS = ceil_log2(len(counter_names()))
+
+EVENTS = CoreEvents.LATENCY
+"""Cycles from what happens to its event."""
 
 
 def all_events_layout(params: Params) -> data.StructLayout:
@@ -28,7 +32,8 @@ class CounterBank(Part):
     Only a counter's low bits count in every cycle. The whole one, in memory, takes them over once a turn, before they
     can have come to the same value again. `value` has what came with `events` LATENCY cycles before.
 
-    Members: events, which tell what happened a cycle ago; clear (forget all that happened until now); number, value.
+    Members: events, which tell what happened EVENTS cycles ago; clear (forget all that happened until now);
+    number, value.
     """
 
     LATENCY = 6
@@ -49,12 +54,11 @@ class CounterBank(Part):
         count = len(counter_names())
         number = Signal(NUMBER_BITS)
         # What happened comes from afar, so it is kept for a cycle before it is added.
-        before, clear = Signal(), Signal()
+        clear = delayed(m, self.clear, EVENTS + 1, "clear", reset_less=False)
         self._happened = Signal.like(self.events, reset_less=True)
         # What the memory holds of so many of the next counters is from before they were cleared.
         stale = Signal(range(count + 1), init=count)
         m.d.sync += [number.eq(Mux(number == count - 1, 0, number + 1)), self._happened.eq(self.events)]
-        m.d.sync += [before.eq(self.clear), clear.eq(before)]
         with m.If(stale != 0):
             m.d.sync += stale.eq(stale - 1)
         with m.If(clear):
@@ -106,4 +110,4 @@ class CounterBank(Part):
         m.d.sync += [after.eq(now) for now, after in zip(numbers, numbers[1:], strict=False)]
 
 
-assert CoreEvents.LATENCY == TrafficEvents.LATENCY == 1
+assert CoreEvents.LATENCY == TrafficEvents.LATENCY

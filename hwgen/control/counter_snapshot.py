@@ -4,7 +4,7 @@ from amaranth.hdl import Module, Mux, Signal, unsigned
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from hwgen.control.counter_bank import NUMBER_BITS, CounterBank
+from hwgen.control.counter_bank import EVENTS, NUMBER_BITS, CounterBank
 from hwgen.control.counters import COUNTER_BITS
 from hwgen.control.register_file import counter_address_bits
 from hwgen.control.register_map import WORD_BITS, counter_names
@@ -14,7 +14,7 @@ from hwgen.part import Part
 
 class CounterSnapshot(Part):
     """Keeps a turn of the counter bank when told to `capture`; `copying` from the next cycle until the last counter is
-    readable, as many cycles as there are counters and `CounterBank.LATENCY` more.
+    readable, as many cycles as there are counters and `CounterBank.LATENCY + EVENTS - 1` more.
 
     Nothing may happen that counts from the cycle behind `capture` until `copying` falls; `capture` while copying starts
     again. A counter's 48 bits change at once, so each half that is read is of the snapshot before or of this one. All
@@ -42,16 +42,17 @@ class CounterSnapshot(Part):
         count = len(counter_names())
         m.submodules.memory = memory = Memory(shape=unsigned(COUNTER_BITS), depth=count, init=[])
         write, read = memory.write_port(), memory.read_port()
-        # Cycles of copying: at first what was counted last is on its way through the bank.
-        left, half = Signal(range(CounterBank.LATENCY + count + 1)), Signal()
-        m.d.sync += half.eq(self.address[0])
-        with m.If(self.capture):
-            m.d.sync += left.eq(CounterBank.LATENCY + count)
-        with m.Elif(self.copying):
+        # Cycles of copying, behind the first one: what was counted last is on its way to the bank, then through it.
+        most = CounterBank.LATENCY + EVENTS - 2 + count
+        left, half, captured = Signal(range(most + 1)), Signal(), Signal()
+        m.d.sync += [half.eq(self.address[0]), captured.eq(self.capture)]
+        with m.If(captured):
+            m.d.sync += left.eq(most)
+        with m.Elif(left != 0):
             m.d.sync += left.eq(left - 1)
         m.d.comb += [
-            self.copying.eq(left != 0),
-            write.en.eq(self.copying & (left <= count)),
+            self.copying.eq(captured | (left != 0)),
+            write.en.eq((left != 0) & (left <= count)),
             write.addr.eq(self.number),
             write.data.eq(self.value),
             read.addr.eq(self.address[1:]),

@@ -36,14 +36,14 @@ def events_layout(params: Params) -> data.StructLayout:
 
 
 class CoreEvents(Part):
-    """What a cycle in which the core is `busy` adds to its counters, a cycle later. The value array's causes are the
-    issuer's, as late as its data.
+    """What a cycle in which the core is `busy` adds to its counters, LATENCY cycles later. The value array's causes are
+    the issuer's, as late as its data.
 
-    Members: last_fold_e (of the geometry: more folds are more latency); busy; cause, value_busy, pairs, job_done;
-    events.
+    Members: last_fold_e (of the geometry: more folds are more latency; the same for a cycle before); busy; cause,
+    value_busy, pairs, job_done; events.
     """
 
-    LATENCY = 1
+    LATENCY = 2
 
     def __init__(self, params: Params) -> None:
         self._params = params
@@ -67,20 +67,23 @@ class CoreEvents(Part):
             m.d.sync += cause.eq(later[-1])
             later.append(cause)
         # Registers come before whatever tells one cause from another: the issuer's causes are late in their cycle.
+        # Others come behind: the counters are far.
         busy, issued, value_busy = Signal(), Signal(CAUSE_BITS), Signal()
+        pairs, job_done, last_fold_e = Signal.like(self.pairs), Signal(), Signal.like(self.last_fold_e)
         value_cause, events = Signal(CAUSE_BITS), self.events
         m.d.sync += [
+            last_fold_e.eq(self.last_fold_e),
             busy.eq(self.busy),
-            issued.eq(Array(later[-self._params.folds_e :])[self.last_fold_e]),
+            issued.eq(Array(later[-self._params.folds_e :])[last_fold_e]),
             value_busy.eq(self.value_busy),
-            events.pairs.eq(Mux(self.busy, self.pairs, 0)),
-            events.jobs.eq(self.busy & self.job_done),
-        ]
-        m.d.comb += [
+            pairs.eq(self.pairs),
+            job_done.eq(self.job_done),
             events.cycles.eq(busy),
-            value_cause.eq(Mux(value_busy, BUSY, Mux(issued == BUSY, Cause.PAD, issued))),
+            events.pairs.eq(Mux(busy, pairs, 0)),
+            events.jobs.eq(busy & job_done),
         ]
+        m.d.comb += value_cause.eq(Mux(value_busy, BUSY, Mux(issued == BUSY, Cause.PAD, issued)))
         for array, cause in zip(ARRAYS, (later[1], value_cause), strict=True):
-            m.d.comb += events[f"{array}_busy"].eq(busy & (cause == BUSY))
-            m.d.comb += [events[f"{array}_idle_{code.name.lower()}"].eq(busy & (cause == code)) for code in Cause]
+            m.d.sync += events[f"{array}_busy"].eq(busy & (cause == BUSY))
+            m.d.sync += [events[f"{array}_idle_{code.name.lower()}"].eq(busy & (cause == code)) for code in Cause]
         return m

@@ -11,6 +11,7 @@ from hwgen.control.record import has_record
 from hwgen.control.register_map import ACCELERATOR_COUNTERS
 from hwgen.params import GROUP_BITS, Params
 from hwgen.part import Part
+from hwgen.pipeline import delayed
 
 PLAIN_READERS = ("other", "lengths", "q", "k", "v")
 """Clients of the read engine in every machine, in order; the first fetches descriptors."""
@@ -36,14 +37,14 @@ def unit(params: Params, name: str) -> int:
 
 
 class TrafficEvents(Part):
-    """What a cycle adds to the counters around the core, a cycle later: bus words by tensor, lost cycles, descriptors,
-    heads and poisoned rows.
+    """What a cycle adds to the counters around the core, as late as in `CoreEvents`: bus words by tensor, lost cycles,
+    descriptors, heads and poisoned rows.
 
     Members: read, written (a pulse a word, for each client; at most one client reads); read_wait, write_wait,
     descriptor, poisoned_row (pulses); job (a pulse, for `group` heads); events.
     """
 
-    LATENCY = 1
+    LATENCY = 2
 
     def __init__(self, params: Params) -> None:
         self._readers = readers(params)
@@ -71,5 +72,6 @@ class TrafficEvents(Part):
             "heads": Mux(self.job, self.group, 0),
             "poisoned_rows": self.poisoned_row,
         }
-        m.d.sync += [self.events[name].eq(event) for name, event in events.items()]
+        for name, event in events.items():
+            m.d.sync += self.events[name].eq(delayed(m, event, self.LATENCY - 1, name))
         return m

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hwgen.control.counter_bank import CounterBank, all_events_layout
+from hwgen.control.counter_bank import EVENTS, CounterBank, all_events_layout
 from hwgen.control.counters import COUNTER_BITS
 from hwgen.control.register_map import counter_names
 from hwgen.control.traffic import unit
@@ -31,8 +31,8 @@ def history(seed: int, cycles: int, density: float) -> list[Cycle]:
 
 
 def watch(cycles: list[Cycle], clears: set[int]) -> list[tuple[int, int]]:
-    """`number` and `value` in every cycle; an event of cycle t is told in cycle t + 1, `clear` in its own."""
-    told: list[dict[str, int]] = [{}, *[{f"events.{name}": step for name, step in now.items()} for now in cycles]]
+    """`number` and `value` in every cycle; an event of cycle t is told in cycle t + EVENTS, `clear` in its own."""
+    told = [*[dict[str, int]()] * EVENTS, *[{f"events.{name}": step for name, step in now.items()} for now in cycles]]
     inputs = [now | {"clear": int(t in clears)} for t, now in enumerate(told)]
     return clocked(CounterBank(PARAMS), inputs, ["number", "value"], rest=0)
 
@@ -55,8 +55,8 @@ def test_values_are_the_sums_of_what_happened(density: float) -> None:
     clears = {300, 333, 334, 340, 700, 701 + COUNT, 705 + 2 * COUNT}
     sums = expected(cycles, clears)
     seen = watch(cycles, clears)
-    # Told a cycle later, shown LATENCY cycles behind that.
-    lag = 1 + CounterBank.LATENCY
+    # Told EVENTS cycles later, shown LATENCY cycles behind that.
+    lag = EVENTS + CounterBank.LATENCY
     shown = list(enumerate(seen))[lag + COUNT :]
     for t, (number, value) in shown:
         # What is under way when counters are cleared has left before the next turn.

@@ -9,7 +9,7 @@ import pytest
 from amaranth.hdl import Module
 from amaranth.sim import Simulator
 
-from hwgen.control.counter_bank import CounterBank
+from hwgen.control.counter_bank import EVENTS, CounterBank
 from hwgen.control.counter_snapshot import CounterSnapshot
 from hwgen.control.counters import COUNTER_BITS
 from hwgen.control.register_map import counter_names
@@ -17,6 +17,7 @@ from hwgen.tests.bench import Testbench, clocked, tiny
 
 NAMES = counter_names()
 COUNT = len(NAMES)
+LATENCY = CounterBank.LATENCY + EVENTS - 1
 
 
 def random_counters(seed: int) -> dict[str, int]:
@@ -105,7 +106,7 @@ def test_copying_lasts_a_cycle_a_counter_and_the_banks_latency() -> None:
     rest: list[dict[str, int]] = [{}] * (COUNT + 20)
     cycles = cycles_of(Bank(random_counters(3)), [{}, {}, {"capture": 1}, {"capture": 0}, *rest])
     copying = [value for (value,) in clocked(CounterSnapshot(tiny()), cycles, ["copying"])]
-    assert [i for i, value in enumerate(copying) if value] == list(range(3, 3 + COUNT + CounterBank.LATENCY))
+    assert [i for i, value in enumerate(copying) if value] == list(range(3, 3 + COUNT + LATENCY))
 
 
 @pytest.mark.parametrize("number", [0, 1, COUNT // 2, COUNT - 1])
@@ -116,7 +117,7 @@ def test_a_half_is_of_one_snapshot_or_of_the_other(number: int, half: int) -> No
     dut = CounterSnapshot(tiny())
     old, new = random_counters(4), random_counters(5)
     address = 2 * number + half
-    capture = [{"capture": 1}, {"capture": 0}, *[{}] * (COUNT + CounterBank.LATENCY + 1)]
+    capture = [{"capture": 1}, {"capture": 0}, *[{}] * (COUNT + LATENCY + 1)]
     bank = Bank(old)
     cycles = cycles_of(bank, [{"address": address}, *capture])
     bank.counters = new
@@ -130,7 +131,7 @@ def test_a_half_is_of_one_snapshot_or_of_the_other(number: int, half: int) -> No
     assert 0 < changed <= fell + 1
 
 
-@pytest.mark.parametrize("again_after", [1, 5, COUNT - 1, COUNT, COUNT + CounterBank.LATENCY])
+@pytest.mark.parametrize("again_after", [1, 5, COUNT - 1, COUNT, COUNT + LATENCY])
 def test_capture_while_copying_starts_again(again_after: int) -> None:
     dut = CounterSnapshot(tiny())
     first, second = random_counters(6), random_counters(7)
@@ -161,13 +162,11 @@ def test_with_the_bank_everything_until_capture_is_read() -> None:
             ctx.set(bank.clear, 1)
             await ctx.tick()
             ctx.set(bank.clear, 0)
-            # Told a cycle behind.
-            for i in range(cycles):
+            # Told EVENTS cycles behind.
+            for i in range(cycles + EVENTS):
                 ctx.set(dut.capture, i == cycles - 1)
+                ctx.set(bank.events.cycles, i >= EVENTS)
                 await ctx.tick()
-                ctx.set(bank.events.cycles, 1)
-            ctx.set(dut.capture, 0)
-            await ctx.tick()
             ctx.set(bank.events.cycles, 0)
             await ctx.tick().until(~dut.copying)
             ctx.set(bank.events.cycles, 1)

@@ -35,7 +35,7 @@ def history(seed: int, params: Params) -> list[dict[str, Any]]:
 
 
 def counted(params: Params, last_fold_e: int, cycles: list[dict[str, Any]]) -> dict[str, int]:
-    """All events of some cycles, each of which is told a cycle later."""
+    """All events of some cycles, each of which is told LATENCY cycles later."""
     inputs = [{"last_fold_e": last_fold_e}, *cycles, *[{"busy": 0}] * CoreEvents.LATENCY]
     totals = dict.fromkeys(CORE_COUNTERS, 0)
     for (events,) in clocked(CoreEvents(params), inputs, ["events"])[1 + CoreEvents.LATENCY :]:
@@ -77,4 +77,4 @@ def test_nothing_is_told_before_it_happened() -> None:
     seen = clocked(CoreEvents(PARAMS), cycles, ["events"], rest=3)
     told = [{name for name, step in unpack(events_layout(PARAMS), events).items() if step} for (events,) in seen]
     assert told[CoreEvents.LATENCY] >= {"cycles", "score_busy", "pairs", "jobs"}
-    assert not any(told[:1] + told[2:])
+    assert not any(told[: CoreEvents.LATENCY] + told[CoreEvents.LATENCY + 1 :])

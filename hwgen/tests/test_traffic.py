@@ -40,7 +40,7 @@ def test_events_have_the_order_of_the_registers() -> None:
 @pytest.mark.parametrize(
     "params", [tiny(bus_bits=32), tiny(bus_bits=512), scored(bias=True, block_list=True)], ids=["32", "512", "score"]
 )
-def test_everything_is_told_a_cycle_later(params: Params) -> None:
+def test_everything_is_told_a_latency_later(params: Params) -> None:
     rng = np.random.default_rng(params.config.bus_bits)
     cycles, expected = [], [tuple(dict.fromkeys(ACCELERATOR_COUNTERS, 0).values())] * TrafficEvents.LATENCY
     for _ in range(600):
