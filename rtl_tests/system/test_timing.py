@@ -29,8 +29,8 @@ LIVE = [("base", 1), ("base", 4), ("one_fold", 1), ("one_fold", 2), ("one_fold",
 LIVE += [("four_folds", 2), ("four_folds", 4), ("shared_lane", 1), ("shared_lane", 2)]
 # Live slots and head dimensions that fill less than the core: fewer folds of E, of F, of both.
 SMALL = [("four_folds", 4, (5, 16)), ("four_folds", 4, (16, 3)), ("four_folds", 3, (1, 1)), ("base", 4, (3, 7))]
-# Cycles from end to end of an empty SyncFIFOBuffered, of which BlockFork has one an output.
-QUEUE = 2
+# Cycles from end to end of BlockFork: a register, and an empty queue of two behind it.
+QUEUE = 3
 # Cycles from the loader's knowledge to a visit: its description waits for no rows, but for queries.
 DESCRIBED = 1
 
@@ -70,9 +70,9 @@ def fill(core: Params, queries: int, head: Head | None = None) -> int:
     """Cycles from a job's acceptance to its first visit, for queries of one block."""
     c = core.config
     row = row_beats(head[0] if head else c.head_e, c.rows_e, core)
-    # The walker starts, bounds the keys, chooses, counts a slot a cycle and offers the block; the testbench knows of it
-    # a cycle after it sees it.
-    offered = 3 + -(-queries // c.cols)
+    # The walker knows of the job, counts its queries, starts, bounds the keys, chooses, counts a slot a cycle and offers
+    # the block; the testbench knows of it a cycle after it sees it.
+    offered = 5 + -(-queries // c.cols)
     first_beat = offered + QUEUE + 1
     last_beat = first_beat + queries * row - 1
     # A row is converted when it is complete; the loader knows of the block's last beat a cycle later.
@@ -80,7 +80,8 @@ def fill(core: Params, queries: int, head: Head | None = None) -> int:
 
 
 def way_out(core: Params, queries: int, head: Head | None = None) -> int:
-    """Cycles from the first last visit of the last block's `queries` until the last beat of O is taken."""
+    """Cycles from the first last visit of the last block's `queries` until it is known that the last beat of O
+    was taken, a cycle behind that."""
     c = core.config
     head_e, head_f = head or (c.head_e, c.head_f)
     shape, beats = geometry(core, head_e, head_f), -(-head_f // c.out_beat)
@@ -89,7 +90,7 @@ def way_out(core: Params, queries: int, head: Head | None = None) -> int:
     latency = issue_latency() + value_latency(core) - (core.folds_e - 1 - shape["last_fold_e"])
     corner = latency + shape["last_fold_f"] + c.rows_f + c.cols
     first_step = corner + ValuePE.RESULT_LATENCY + 1
-    return first_step + queries * beats - 1 + output_latency(core)
+    return first_step + queries * beats + output_latency(core)
 
 
 def unknown(core: Params, live: int) -> int:
