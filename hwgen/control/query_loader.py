@@ -10,6 +10,7 @@ from hwgen.memory.convert import converted_beat
 from hwgen.params import GROUP_BITS, QUERY_BITS, Params
 from hwgen.part import Part, place
 from hwgen.pipeline import delayed
+from hwgen.queue import Slice
 from hwgen.scoremod.layout import argument_layout
 from hwgen.scoremod.lower import Datapath
 from hwgen.softmax.lane import query_layout, state_address_bits
@@ -18,8 +19,8 @@ from hwgen.softmax.lane import query_layout, state_address_bits
 class QueryLoader(Part):
     """Writes a block's query rows, slot by slot and column by column, into the free bank of query operands.
 
-    Latency 1 cycle from a beat to the operand memories, and to the lanes that of the score program's part for queries
-    if it is longer; throughput 1 beat a cycle.
+    Latency 2 cycles from a beat to the operand memories, the first of them in a register in front of all; to the lanes
+    one and that of the score program's part for queries if it is longer. Throughput 1 beat a cycle.
 
     Members: block, query; rows, columns, operand, elements (to the score array); lanes (one-hot), lane_address,
     lane_query (to the lanes, with a row's last beat); mantissa, scale_exponent (a bank each); loaded (the bank holds
@@ -58,26 +59,37 @@ class QueryLoader(Part):
         m = Module()
         self._bank, self._active = Signal(), Signal()
         block = self.block.payload
-        free, taken = Signal(), Signal()
+        free, begun, taken = Signal(), Signal(), Signal()
+        # The converter is far, and with what it offers goes whether more of its rows may set out.
+        entry = Slice(len(self.query.payload.as_value()))
+        place(m, "entry", entry)
+        self._beat = self.query.payload.shape()(entry.output.payload)
         # A bank's operands are read for a while after its block is issued: it is occupied longer than it is loaded.
         occupied = Signal(2)
         m.d.comb += [
             free.eq(~Mux(self._bank, occupied[1], occupied[0])),
-            self.query.ready.eq(self._active),
-            taken.eq(self._active & self.query.valid),
+            entry.input.payload.eq(self.query.payload),
+            entry.input.valid.eq(self.query.valid),
+            self.query.ready.eq(entry.input.ready),
+            entry.output.ready.eq(self._active),
+            taken.eq(self._active & entry.output.valid),
+            begun.eq(self.block.valid & ~self._active & free),
         ]
         # Cycles from a row's last beat to its lane.
         self._late = 1
         finished = self._walk(m, taken)
         m.d.comb += self.block.ready.eq(finished)
-        with m.If(self.block.valid & ~self._active & free):
+        with m.If(begun):
             m.d.sync += self._active.eq(1)
-            for i in range(2):
-                with m.If(self._bank == i):
-                    m.d.sync += [
-                        self.mantissa[i].eq(block.scale_mantissa),
-                        self.scale_exponent[i].eq(block.scale_exponent),
-                    ]
+        for i in range(2):
+            # A cycle late: no lane wants to know before the block is loaded.
+            mine = Signal(name=f"begun_{i}")
+            m.d.sync += mine.eq(begun & (self._bank == i))
+            with m.If(mine):
+                m.d.sync += [
+                    self.mantissa[i].eq(block.scale_mantissa),
+                    self.scale_exponent[i].eq(block.scale_exponent),
+                ]
         with m.If(finished):
             m.d.sync += [self._active.eq(0), self._bank.eq(~self._bank)]
         for i in range(2):
@@ -108,7 +120,7 @@ class QueryLoader(Part):
         slot = Signal(p.slot_bits)
         column = Signal(range(max(c.cols, 2)))
         left, final = Signal.like(self.block.payload.queries), Signal()
-        payload = self.query.payload
+        payload = self._beat
         row_end, finished = Signal(), Signal()
         m.d.comb += [
             row_end.eq(taken & payload.last),

@@ -232,7 +232,7 @@ def _core_holders(machine: Clockwork) -> Iterator[Holder]:
     lines = ("starts", "drained", "done")
     yield Holder(issuer, fixed, ("pending", "queue"), lines, counts, {"block": _block_zones(machine)})
     fixed = ("active", "bank")
-    yield Holder(machine.loader, fixed, ("loaded", "occupied"), ("released",), {"left": below(3)})
+    yield Holder(machine.loader, fixed, ("loaded", "occupied", "beats"), ("released",), {"left": below(3)})
     for buffer in (machine.keys, machine.values):
         yield Holder(buffer, ("complete", "ended"), (), ("freed",), {"claimed": NOWHERE})
     fixed = ("slot", "column", "beat", "credits", "lse_credits", "room")

@@ -61,17 +61,23 @@ def check(machine: Machine, idle: int | None) -> None:
 def test_latency_and_throughput(params: Params) -> None:
     block = all_blocks([job(params.block, 3)], params)[0][1]
     sent = beats(random_rows(2, params, params.config.head_e, params.block), params)
-    cycles: list[dict[str, Any]] = [{"block.valid": 1, "block.payload": block, "query.valid": 1}]
-    cycles += [{"query.payload": beat} for beat in sent]
+    cycles: list[dict[str, Any]] = [{"block.valid": 1, "block.payload": block}]
+    cycles += [{"query.valid": 1, "query.payload": beat} for beat in sent]
     cycles += [{"query.valid": 0, "block.valid": 0}]
     names = ["query.ready", "rows", "lanes", "loaded", "block.ready"]
-    seen = clocked(QueryLoader(params), cycles, names, 2)
+    seen = clocked(QueryLoader(params), cycles, names, 3)
     last = len(sent)
-    # The block is noticed in cycle 0; from cycle 1 on a beat is taken in every cycle, and written in the next.
-    assert [t for t, (ready, *_) in enumerate(seen) if ready] == list(range(1, last + 1))
-    assert [t for t, (_, rows, *_) in enumerate(seen) if rows] == list(range(2, last + 2))
+    # The block is noticed in cycle 0; from cycle 1 on a beat is taken in every cycle, and written two cycles later.
+    assert all(ready for ready, *_ in seen)
+    assert [t for t, (_, rows, *_) in enumerate(seen) if rows] == list(range(3, last + 3))
     row = params.config.head_e // params.config.beat
-    assert [t for t, (_, _, lanes, *_) in enumerate(seen) if lanes] == list(range(1 + row, last + 2, row))
-    # With the last beat the block is given back, and loaded a cycle later.
-    assert [t for t, cycle in enumerate(seen) if cycle[4]] == [last]
-    assert [loaded for _, _, _, loaded, _ in seen] == [0] * (last + 1) + [1] * (len(seen) - last - 1)
+    assert [t for t, (_, _, lanes, *_) in enumerate(seen) if lanes] == list(range(2 + row, last + 3, row))
+    # When the last beat is written the block is given back, and loaded a cycle later.
+    assert [t for t, cycle in enumerate(seen) if cycle[4]] == [last + 1]
+    assert [loaded for _, _, _, loaded, _ in seen] == [0] * (last + 2) + [1] * (len(seen) - last - 2)
+
+
+def test_two_beats_wait_for_a_block() -> None:
+    params = tiny()
+    cycles: list[dict[str, Any]] = [{"query.valid": 1}, *[{}] * 5]
+    assert clocked(QueryLoader(params), cycles, ["query.ready", "rows"]) == [(1, 0), (1, 0), *[(0, 0)] * 4]

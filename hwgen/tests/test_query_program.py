@@ -57,13 +57,13 @@ def test_latency_of_the_program(name: str) -> None:
     work = job(params.block, 3) | {"batch": 1, "head": 2}
     _, block = scored_blocks([work], params)[0]
     sent = beats(random_rows(2, params, params.config.head_e, params.block), params)
-    cycles: list[dict[str, Any]] = [{"block.valid": 1, "block.payload": block, "query.valid": 1}]
-    cycles += [{"query.payload": beat} for beat in sent]
+    cycles: list[dict[str, Any]] = [{"block.valid": 1, "block.payload": block}]
+    cycles += [{"query.valid": 1, "query.payload": beat} for beat in sent]
     cycles += [{"query.valid": 0, "block.valid": 0}]
-    seen = clocked(QueryLoader(params), cycles, ["rows", "lanes", "loaded"], latency + 2)
+    seen = clocked(QueryLoader(params), cycles, ["rows", "lanes", "loaded"], latency + 3)
     row = params.config.head_e // params.config.beat
-    assert [t for t, (rows, *_) in enumerate(seen) if rows] == list(range(2, len(sent) + 2))
-    ends = range(row + latency, len(sent) + latency + 1, row)
+    assert [t for t, (rows, *_) in enumerate(seen) if rows] == list(range(3, len(sent) + 3))
+    ends = range(row + latency + 1, len(sent) + latency + 2, row)
     assert [t for t, (_, lanes, _) in enumerate(seen) if lanes] == list(ends)
     assert [t for t, (*_, loaded) in enumerate(seen) if loaded] == list(range(ends[-1], len(seen)))
-    assert ends[-1] == len(sent) + latency
+    assert ends[-1] == len(sent) + latency + 1

@@ -46,13 +46,15 @@ class RowBuffer:
 class Loader:
     """`QueryLoader`: two banks of a block's queries.
 
-    Members: block (queue), source; active, bank, left; loaded, occupied (a flag a bank); released (times and banks);
+    Members: block (queue), source; beats (two at most, in front of all: whether each is its row's last); active, bank,
+    left; loaded, occupied (a flag a bank); released (times and banks);
     finished (in this cycle). The issuer says issued, issued_bank and empty.
     """
 
     __slots__ = (
         "active",
         "bank",
+        "beats",
         "block",
         "empty",
         "finished",
@@ -69,21 +71,24 @@ class Loader:
         self.block, self.source = block, source
         self.loaded, self.occupied = [False, False], [False, False]
         self.released: deque[tuple[int, int]] = deque()
+        self.beats: deque[bool] = deque()
         self.active = self.finished = self.issued = self.empty = False
         self.bank = self.issued_bank = self.left = 0
 
     def tick(self, now: int) -> None:
         finished = False
+        source, beats = self.source, self.beats
+        enters = source.offered and len(beats) < 2
         if self.active:
-            source = self.source
-            if source.offered:
-                source.taken = True
-                if source.last:
-                    self.left -= 1
-                    finished = self.left == 0
+            if beats and beats.popleft():
+                self.left -= 1
+                finished = self.left == 0
         elif self.block.ready:
             self.left = self.block.head.queries
             self.active = not self.occupied[self.bank]
+        if enters:
+            source.taken = True
+            beats.append(source.last)
         self.finished = finished
         if finished:
             self.active = False
