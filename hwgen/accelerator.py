@@ -161,7 +161,7 @@ class Accelerator(Part):
             if part is not None:
                 fault = Mux(part.fault.valid, part.fault, fault)
         fault = Mux(reads.fault.valid, reads.fault, Mux(writes.fault.valid, writes.fault, fault))
-        at_rest, flush = Signal(3 + len(WRITERS)), Signal(init=1)
+        at_rest = Signal(3 + len(WRITERS))
         jobs_finished = self._jobs.finished if self._record is None else ~self._record.busy & self._jobs.finished
         m.d.comb += [
             unit.start.eq(queue.load),
@@ -169,15 +169,13 @@ class Accelerator(Part):
             queue.code.eq(unit.code),
             queue.offset.eq(unit.offset),
             queue.fault_in.eq(fault),
-            reads.flush.eq(flush),
+            reads.flush.eq(queue.flush),
             writes.flush.eq(queue.flush),
             queue.quiet.eq(reads.idle & writes.idle),
             queue.copying.eq(self._snapshot.copying),
             # The read engine tells a cycle late, and asks for nothing while all others rest.
             queue.settled.eq(at_rest.all() & reads.idle),
         ]
-        # As late as it is in the write engine.
-        m.d.sync += flush.eq(queue.flush)
         # In this order: what leaves one place has arrived in the next. What was there before a start is out of date.
         owed = [self._owed[name].none for name in WRITERS]
         m.d.sync += at_rest.eq(Cat(jobs_finished & ~queue.run, *owed, ~self._core.busy, writes.idle))

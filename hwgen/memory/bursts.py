@@ -30,7 +30,7 @@ class BurstSplitter(Part):
     -------
     input:  requests
     output: their bursts
-    clear:  forgets everything it holds and what it takes in that cycle
+    clear:  forgets everything it holds, and takes nothing; there is no reset but this
     empty:  holds no request
     """
 
@@ -61,16 +61,17 @@ class BurstSplitter(Part):
                 "end": unsigned(beat_bits),
             }
         )
-        counted, counted_valid = Signal(layout, reset_less=True), Signal()
+        counted, counted_valid = Signal(layout, reset_less=True), Signal(reset_less=True)
         # A burst is offered from `work`, or that changes: `done` says that nothing is left of its request.
-        work, offered, done = Signal(layout, reset_less=True), Signal(), Signal(init=1)
+        work = Signal(layout, reset_less=True)
+        offered, done = Signal(reset_less=True), Signal(init=1, reset_less=True)
         # Of the burst that is offered: beats minus one, whether it is the last one, and the last but one.
         length, final, second = Signal(beat_bits, reset_less=True), Signal(reset_less=True), Signal(reset_less=True)
         longest = p.config.burst_beats - 1
         request = self.input.payload
         last_byte = Signal(BYTE_COUNT_BITS + 1)
         m.d.comb += [
-            self.input.ready.eq(~counted_valid),
+            self.input.ready.eq(~counted_valid & ~self.clear),
             last_byte.eq(request.address[:chunk_bits] - 1 + request.bytes),
             self.empty.eq(~counted_valid & done),
         ]

@@ -29,7 +29,7 @@ class ReadClient(Part):
     burst:   the oldest one that is not issued; issued: it is
     write:   `data` is the next word that was asked for
     words:   every word that the requests touch
-    clear:   forgets all of it
+    clear:   from the next cycle on: takes no request and forgets all of it, as behind a reset
     empty:   there is no request, no burst and no word
     asking:  there is a request or a burst that is not issued
     """
@@ -65,8 +65,12 @@ class ReadClient(Part):
         place(m, "queue", queue)
         connect(m, flipped(self.request), splitter.input)
         connect(m, queue.output, flipped(self.words))
-        room = Signal(range(self._depth + 1), init=self._depth)
-        fits, reserve, next_burst = Signal(), Signal(), splitter.output.payload
+        room = Signal(range(self._depth + 1), init=self._depth, reset_less=True)
+        # What clears and resets all comes from the engine: here it is a register, and the only one with a reset.
+        self._cleared = cleared = Signal(init=1)
+        freed = Signal(reset_less=True)
+        m.d.sync += [cleared.eq(self.clear), freed.eq(queue.freed)]
+        fits, reserve, next_burst = Signal(reset_less=True), Signal(), splitter.output.payload
         # Whatever the next bursts are, there is room for two of them.
         ample, some = Signal(), self._offer(m, reserve, next_burst)
         m.d.comb += [
@@ -75,8 +79,8 @@ class ReadClient(Part):
             reserve.eq(splitter.output.valid & splitter.output.ready),
             queue.input.valid.eq(self.write),
             queue.input.payload.eq(self.data),
-            splitter.clear.eq(self.clear),
-            queue.clear.eq(self.clear),
+            splitter.clear.eq(cleared),
+            queue.clear.eq(cleared),
             self.asking.eq(~splitter.empty | some),
             self.empty.eq(~self.asking & queue.empty),
         ]
@@ -84,9 +88,9 @@ class ReadClient(Part):
         # The complement is -length - 1; a place that is freed comes in as a carry.
         change = Signal.like(room)
         m.d.comb += change.eq(Mux(reserve, ~Cat(next_burst.length, Const(0, len(room))), 0))
-        m.d.sync += room.eq((Cat(Const(1, 1), room) + Cat(queue.freed, change))[1:])
-        with m.If(self.clear):
-            m.d.sync += [fits.eq(0), room.eq(self._depth)]
+        m.d.sync += room.eq((Cat(Const(1, 1), room) + Cat(freed, change))[1:])
+        with m.If(cleared):
+            m.d.sync += [fits.eq(0), freed.eq(0), room.eq(self._depth)]
         return m
 
     def _offer(self, m: Module, reserve: Signal, next_burst) -> Value:
@@ -95,23 +99,26 @@ class ReadClient(Part):
         m.submodules.bursts = bursts = Memory(shape=layout, depth=self.PLACES, init=[])
         write, read = bursts.write_port(), bursts.read_port(domain="comb")
         # The next one to be claimed; how many there are, whether there are any and whether there may be one more.
-        claim, held, any_held = Signal(range(self.PLACES)), Signal(range(self.PLACES)), Signal()
-        self._place = Signal(init=1)
+        claim, held = (Signal(range(self.PLACES), reset_less=True, name=name) for name in ("claim", "held"))
+        any_held, self._place = Signal(reset_less=True), Signal(init=1, reset_less=True)
+        newest, oldest = (Signal(range(self.PLACES), reset_less=True, name=name) for name in ("newest", "oldest"))
         m.d.comb += [
             write.en.eq(reserve),
+            write.addr.eq(newest),
+            read.addr.eq(oldest),
             write.data.address.eq(next_burst.address),
             write.data.length.eq(next_burst.length),
             self.burst.eq(read.data),
         ]
-        may = ~self.closed & ~self.clear
+        may = ~self.closed & ~self._cleared
         m.d.comb += [
-            self.some.eq(may & (reserve | (write.addr != claim))),
-            self.several.eq(may & (reserve | (write.addr != (claim + 1)[: len(claim)]))),
+            self.some.eq(may & (reserve | (newest != claim))),
+            self.several.eq(may & (reserve | (newest != (claim + 1)[: len(claim)]))),
         ]
         m.d.sync += [
-            write.addr.eq(write.addr + reserve),
+            newest.eq(newest + reserve),
             claim.eq(claim + self.claimed),
-            read.addr.eq(read.addr + self.issued),
+            oldest.eq(oldest + self.issued),
         ]
         with m.If(reserve != self.issued):
             m.d.sync += [
@@ -119,7 +126,7 @@ class ReadClient(Part):
                 any_held.eq(reserve | (held != 1)),
                 self._place.eq(~reserve | (held != self.PLACES - 2)),
             ]
-        with m.If(self.clear):
-            m.d.sync += [signal.eq(0) for signal in (write.addr, claim, read.addr, held, any_held)]
+        with m.If(self._cleared):
+            m.d.sync += [signal.eq(0) for signal in (newest, claim, oldest, held, any_held)]
             m.d.sync += self._place.eq(1)
         return any_held

@@ -30,11 +30,12 @@ class ReadEngine(Part):
     -------
     requests, words: of each client
     prefer:  clients that are served before all others: while one of them asks for something, nobody else is chosen; it
-             takes 3 cycles to see so
+             takes 4 cycles to see so
     ar, r:   the bus
-    flush:   issues nothing more (an AR that is offered stays), forgets requests and from the next cycle on words, those
-             that come in the meantime and those that are in flight; goes on by itself until the latter have come
-    idle:    a cycle ago nothing was asked for, in flight or waiting to be taken
+    flush:   from the next cycle on issues nothing more (an AR that is offered stays), and takes no word; another one
+             later forgets requests and words, and takes no request; goes on by itself until the words that are in
+             flight have come. Behind a reset no request is taken for a cycle
+    idle:    a cycle ago nothing was asked for, in flight or waiting to be taken, and no flush has begun
     fault:   READ_RESPONSE or READ_LAST, a cycle behind the beat; not while words are being forgotten. A burst ends with
              RLAST; words that come too many are dropped
     taken:   a word came for this client, a cycle ago
@@ -72,12 +73,12 @@ class ReadEngine(Part):
             place(m, f"client_{i}", client)
         place(m, "tracker", tracker)
         # A flush lasts until nothing is in flight.
-        drop, rest, empty, still = Signal(), Signal(), Signal(len(self._clients)), Signal()
-        m.d.comb += [drop.eq(self.flush | rest), self.idle.eq(empty.all() & still)]
+        drop, empty, still = Signal(), Signal(len(self._clients)), Signal()
+        m.d.comb += self.idle.eq(empty.all() & still & ~drop)
         m.d.sync += [
-            rest.eq(drop & tracker.busy),
+            drop.eq(self.flush | (drop & tracker.busy)),
             empty.eq(Cat(client.empty for client in self._clients)),
-            still.eq(~self.taken.any() & ~tracker.busy & ~rest),
+            still.eq(~self.taken.any() & ~tracker.busy & ~drop),
         ]
         self._issue(m, drop)
         self._receive(m, drop)
@@ -85,7 +86,6 @@ class ReadEngine(Part):
             connect(m, flipped(self.requests[i]), client.request)
             m.d.comb += [
                 client.clear.eq(drop),
-                # Cleared a cycle later, and as long as words are dropped.
                 self.words[i].valid.eq(client.words.valid),
                 self.words[i].payload.eq(client.words.payload),
                 client.words.ready.eq(self.words[i].ready),
@@ -102,9 +102,15 @@ class ReadEngine(Part):
         offers = Signal.like(self.prefer)
         offered, burst = Signal(), Signal(layout, reset_less=True)
         free, issue, moved, some = Signal(), Signal(), Signal(layout), Signal()
-        held = (prefer & Cat(client.asking for client in clients)).any()
+        # Whether one of those who are preferred asks for something is known in the midst of it.
+        held, others = Signal(), Signal.like(prefer)
         bursts = [Mux(bit, client.burst.as_value(), 0) for bit, client in zip(chosen, clients, strict=True)]
-        m.d.sync += [prefer.eq(self.prefer), closed.eq(Mux(held, ~prefer, 0))]
+        m.d.sync += [
+            prefer.eq(self.prefer),
+            held.eq((prefer & Cat(client.asking for client in clients)).any()),
+            others.eq(~prefer),
+            closed.eq(Mux(held, others, 0)),
+        ]
         m.d.comb += [
             arbiter.request.eq(offers),
             arbiter.advance.eq(issue | ~some),
@@ -128,7 +134,7 @@ class ReadEngine(Part):
         with m.If(free):
             m.d.sync += [offered.eq(issue), burst.eq(moved)]
         with m.If(drop):
-            m.d.sync += [chosen.eq(0), some.eq(0)]
+            m.d.sync += [chosen.eq(0), some.eq(0), offers.eq(0)]
         with m.Elif(arbiter.advance):
             m.d.sync += [chosen.eq(arbiter.grant), some.eq(arbiter.request.any())]
 

@@ -20,7 +20,7 @@ class WordQueue(Part):
     Members
     -------
     input, output: words
-    clear:         forgets all words, also the one that comes in this cycle
+    clear:         forgets all words, also the one that comes in this cycle; there is no reset but this
     freed:         a place has become free
     empty:         no word in the memory or in the registers
     """
@@ -44,9 +44,12 @@ class WordQueue(Part):
         style = APART | BLOCK if self._depth >= MANY_WORDS else APART
         m.submodules.memory = memory = Memory(shape=unsigned(self._width), depth=self._depth, init=[], attrs=style)
         write, read = memory.write_port(), memory.read_port(domain="sync")
-        used, head, tail = Signal(range(self._depth + 1)), Signal(range(self._depth)), Signal(range(self._depth))
+        head, tail = (Signal(range(self._depth), reset_less=True, name=name) for name in ("head", "tail"))
+        # Words in the memory, and whether there are any.
+        used, some = Signal(range(self._depth + 1), reset_less=True), Signal(reset_less=True)
         # The word that the memory has read, and the one that is offered.
-        found, offered, word = Signal(), Signal(), Signal(self._width, reset_less=True)
+        found, offered = Signal(reset_less=True), Signal(reset_less=True)
+        word = Signal(self._width, reset_less=True)
         move = Signal()
         m.d.comb += [
             self.input.ready.eq(used != self._depth),
@@ -54,21 +57,21 @@ class WordQueue(Part):
             write.addr.eq(tail),
             write.data.eq(self.input.payload),
             move.eq(~offered | self.output.ready),
-            read.en.eq((used != 0) & (~found | move)),
+            read.en.eq(some & (~found | move)),
             read.addr.eq(head),
             self.freed.eq(read.en),
             self.output.valid.eq(offered),
             self.output.payload.eq(word),
-            self.empty.eq((used == 0) & ~found & ~offered),
+            self.empty.eq(~some & ~found & ~offered),
         ]
         with m.If(move):
             m.d.sync += [offered.eq(found), word.eq(read.data)]
         m.d.sync += found.eq(read.en | (found & ~move))
         with m.If(write.en != read.en):
-            m.d.sync += used.eq(Mux(write.en, used + 1, used - 1))
+            m.d.sync += [used.eq(Mux(write.en, used + 1, used - 1)), some.eq(write.en | (used != 1))]
         for enable, address in ((write.en, tail), (read.en, head)):
             with m.If(enable):
                 m.d.sync += address.eq(Mux(address == self._depth - 1, 0, address + 1))
         with m.If(self.clear):
-            m.d.sync += [signal.eq(0) for signal in (used, head, tail, found, offered)]
+            m.d.sync += [signal.eq(0) for signal in (used, some, head, tail, found, offered)]
         return m

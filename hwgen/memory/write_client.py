@@ -30,9 +30,10 @@ class WriteClient(Part):
     cycle and a burst in 2 cycles. What goes to all bits of a word is always enabled, or a register is behind it.
 
     Members: request; words (exactly those that the requests touch; `ready` is a register); burst; queued; leave (the
-    next word of the taken bursts, which is there, is to be queued); flush (from the next cycle on: forget all requests
-    and all words of bursts not taken; new ones are swallowed); drop (with flush: the words of taken bursts have left,
-    forget the others from the next cycle on); empty (no request is held, and no word that has not left).
+    next word of the taken bursts, which is there, is to be queued); flush (from the next cycle on, and in the first
+    one: forget all requests and all words of bursts not taken; take no request, swallow words); drop (with flush: the
+    words of taken bursts have left, forget the others from the next cycle on); empty (no request is held, and no word
+    that has not left).
     """
 
     LEAVE_LATENCY = 2
@@ -62,7 +63,7 @@ class WriteClient(Part):
         # Words in the queue that belong to no burst that was offered.
         spare, arrived = Signal(range(places(self._params) + 1)), Signal()
         # Registers of the client's own: what starts in the engine is far from some client.
-        flushed = Signal()
+        flushed = Signal(init=1)
         m.d.sync += [flushed.eq(self.flush), arrived.eq(self.words.valid & self.words.ready & ~flushed)]
         self._queue(m, arrived, some)
         m.d.comb += [
@@ -96,7 +97,7 @@ class WriteClient(Part):
         # Places have no reset: the first thing that happens is that all words are dropped.
         head, tail = Signal(range(depth), reset_less=True), Signal(range(depth), reset_less=True)
         level, word = Signal(range(depth + 1)), Signal.like(self.queued, reset_less=True)
-        leaving, dropped, room = Signal(), Signal(init=1), Signal(init=1)
+        leaving, dropped, room = Signal(), Signal(init=1), Signal()
         m.d.sync += [
             leaving.eq(self.leave),
             dropped.eq(self.drop),

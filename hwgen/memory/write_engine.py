@@ -31,8 +31,8 @@ class WriteEngine(Part):
     -------
     requests, words: a pair a client; the words are exactly those that its requests touch, in order
     aw, w, b:        the bus; a response is always taken
-    flush:           forget what has not been offered and swallow what clients send, from the next cycle on; goes on by
-                     itself until `idle`
+    flush:           forget what has not been offered, take no request and swallow words, from the next cycle on; goes
+                     on by itself until `idle`
     idle:            no request and no word is held, all responses have come and their faults are told
     fault:           pulse behind a response that is an error; the address is that of its burst
     taken:           pulse for each word of a client that the bus takes

@@ -305,6 +305,7 @@ def _read_holders(machine: Clockwork) -> Iterator[Holder]:
         "chosen",
         "behind",
         "prefer",
+        "held",
         "alone",
         "open",
         "offered",
@@ -317,7 +318,7 @@ def _read_holders(machine: Clockwork) -> Iterator[Holder]:
     )
     yield Holder(reads, fixed, (), ("bursts",))
     for client in reads.clients:
-        yield Holder(client, ("room", "claimed", "fits", "found", "present", "used"), ("bursts",))
+        yield Holder(client, ("room", "claimed", "fits", "found", "present", "freed", "used"), ("bursts",))
         yield _splitter(client.splitter)
     fixed = ("active", "group", "left", "offset", "step", "waiting", "used", "half", "turned", "beat", "full", "flow")
     for unpacker in machine.unpackers.values():

@@ -117,8 +117,8 @@ def test_latency() -> None:
     machine = Machine(tiny(bus_bits=32, burst_beats=4), 1, None, None)
     machine.add(np.random.default_rng(1), [16], aligned=True)
     run(machine.dut, machine.finish)
-    # The last of the four words is taken in cycle 3.
-    first = 3 + machine.dut.LATENCY
+    # The last of the four words is taken in cycle 4, as none is in cycle 0.
+    first = 4 + machine.dut.LATENCY
     assert machine.memory.times == [first, first + 1, first + 2, first + 3]
 
 

@@ -81,8 +81,8 @@ class Client:
     request than the one `seen`.
 
     Members: splitter; room, bursts (lengths of those that are not issued), claimed (how many of them are), fits; used,
-    found, present (the queue's words in memory, in its first and its last register), taken (the word that is present);
-    words (all so far).
+    found, present (the queue's words in memory, in its first and its last register), freed (a place was, a cycle ago),
+    taken (the word that is present); words (all so far).
     """
 
     __slots__ = (
@@ -92,6 +92,7 @@ class Client:
         "claimed",
         "fits",
         "found",
+        "freed",
         "present",
         "room",
         "seen",
@@ -106,7 +107,7 @@ class Client:
         self.room, self.ample = depth, 2 * params.config.burst_beats
         self.bursts: deque[int] = deque()
         self.claimed = 0
-        self.fits = self.found = self.present = self.taken = self.calm = False
+        self.fits = self.found = self.present = self.freed = self.taken = self.calm = False
         self.seen: Request | None = None
         self.used = self.words = 0
 
@@ -133,8 +134,9 @@ class Client:
         else:
             splitter.taken = False
         self.fits = room >= self.ample or (following >= 0 and not reserve and room > following)
-        if freed:
+        if self.freed:
             self.room += 1
+        self.freed = freed
         if reserve:
             self.room -= following + 1
         if issued:
@@ -149,7 +151,7 @@ class Client:
         """All that a cycle may change."""
         splitter = self.splitter
         words = self.used, self.found, self.present
-        bursts = self.fits, len(self.bursts), self.claimed, self.room
+        bursts = self.fits, len(self.bursts), self.claimed, self.room, self.freed
         return words, bursts, splitter.length, splitter.left, splitter.done, splitter.counted
 
     def _move_words(self, write: bool) -> bool:
@@ -174,8 +176,8 @@ class ReadEngine:
     """`ReadEngine` with its tracker, and the memory behind it.
 
     Members: clients; chosen (a client, -1 for none), behind (the arbiter's turn: the first client behind the one
-    granted last), prefer (a cycle behind), alone and open (who alone may be chosen, -1 for all: another cycle behind,
-    and one more), offered (AR); flying (bursts); bursts (in memory: time when due, owner, words); beat (the owner of
+    granted last), prefer (a cycle behind), held, alone and open (who alone may be chosen, -1 for all: another cycle
+    behind each), offered (AR); flying (bursts); bursts (in memory: time when due, owner, words); beat (the owner of
     the word on R, -1 for none), last; taken (the owner of the word a cycle ago); credit; waits.
     """
 
@@ -189,6 +191,7 @@ class ReadEngine:
         "clients",
         "credit",
         "flying",
+        "held",
         "last",
         "latency",
         "offered",
@@ -205,7 +208,7 @@ class ReadEngine:
         self.latency, self.bandwidth = latency, bandwidth
         self.outstanding = params.config.outstanding
         self.chosen, self.behind = -1, 0
-        self.prefer = self.alone = self.open = -1
+        self.prefer = self.held = self.alone = self.open = -1
         self.offered: tuple[int, int] | None = None
         self.bursts: deque[tuple[int, int, int]] = deque()
         self.flying = self.sent = self.waits = 0
@@ -250,7 +253,8 @@ class ReadEngine:
                 self.behind = self.chosen + 1
                 clients[self.chosen].claimed += 1
         self.open = self.alone
-        self.alone = self.prefer if self.prefer >= 0 and clients[self.prefer].asking() else -1
+        self.alone = self.held
+        self.held = self.prefer if self.prefer >= 0 and clients[self.prefer].asking() else -1
         self.prefer = prefer
         return issued
 

@@ -105,7 +105,7 @@ def word_queue(depth: int) -> Bench:
     word = Followed(bench, enters, queue.input.payload, leaves, queue.output.payload, depth + 2, clear=queue.clear)
     used, head, tail = (opened.inner(name) for name in ("used", "head", "tail"))
     found, offered, output = (opened.inner(name) for name in ("found", "offered", "word"))
-    bench.check((used <= depth) & (head < depth) & (tail < depth))
+    bench.check((used <= depth) & (head < depth) & (tail < depth) & (opened.inner("some") == (used != 0)))
     bench.check(wrapped(head + used, depth) == tail)
     bench.check(word.level == used + found + offered)
     bench.check(queue.empty == (word.level == 0))

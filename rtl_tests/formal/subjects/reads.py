@@ -32,12 +32,16 @@ def client_holds(bench: Bench, opened: Opened, path: str, owed: Any, claims: Any
     write, read, held, claim, some, place = (opened.inner(f"{path}{name}") for name in names)
     bits = len(claim)
     bench.check((held == (write.addr - read.addr)[:bits]) & (some == (held != 0)) & (place == (held != 3)))
-    bench.check((claims == (claim - read.addr)[:bits]) & (claims <= held))
-    bench.check(~offer | (claims < held))
+    # What is about to be forgotten may have been forgotten elsewhere.
+    cleared = opened.inner(f"{path}cleared")
+    bench.check(cleared | ((claims == (claim - read.addr)[:bits]) & (claims <= held)))
+    bench.check(cleared | ~offer | (claims < held))
     splitter_holds(bench, opened, f"{path}splitter.")
     fits, found, splitter = (opened.inner(f"{path}{name}") for name in ("fits", "next_burst", "splitter"))
     bench.check(~(fits & splitter.output.valid) | (opened.inner(f"{path}room") > found.length))
-    reserved = owed + opened.inner(f"{path}room") + opened.inner(f"{path}queue.used")
+    freed, used = opened.inner(f"{path}freed"), opened.inner(f"{path}queue.used")
+    bench.check(opened.inner(f"{path}queue.some") == (used != 0))
+    reserved = owed + opened.inner(f"{path}room") + freed + used
     for there, burst in bursts_kept(opened, path):
         bench.check(~there | lawful(burst))
         reserved = reserved + Mux(there, burst.length + 1, 0)
@@ -51,14 +55,15 @@ def client() -> Bench:
     m = bench.m
     obeyed(bench, part.request)
     asks_for_something(bench, part.request)
-    obeys(bench, part.words, unless=part.clear)
+    cleared = opened.inner("cleared")
+    obeys(bench, part.words, unless=cleared)
     offer, claims, owed = Signal(), Signal(3), Signal(range(64))
     m.d.sync += [
         offer.eq(Mux(part.claimed, part.several, part.some)),
         claims.eq(claims + part.claimed - part.issued),
         owed.eq(owed + Mux(part.issued, part.burst.length + 1, 0) - part.write),
     ]
-    with m.If(part.clear):
+    with m.If(cleared):
         m.d.sync += [owed.eq(0), claims.eq(0)]
     bench.assume((~part.claimed | offer) & (~part.issued | (claims != 0)) & (~part.write | (owed != 0)))
     bench.check(~part.write | opened.inner("queue").input.ready)
@@ -66,7 +71,7 @@ def client() -> Bench:
     # Every place is free, reserved, or holds a word.
     bench.check(client_holds(bench, opened, "", owed, claims, offer) == DEPTH)
     leaves = part.words.valid & part.words.ready
-    followed = Followed(bench, part.write, part.data, leaves, part.words.payload, DEPTH + 2, clear=part.clear)
+    followed = Followed(bench, part.write, part.data, leaves, part.words.payload, DEPTH + 2, clear=cleared)
     queue_holds(bench, opened, followed)
     return bench
 
@@ -83,7 +88,7 @@ def queue_holds(bench: Bench, opened: Opened, word: Followed, path: str = "queue
     """Where the followed word is in a `WordQueue`."""
     names = ("used", "head", "tail", "found", "offered", "word")
     used, head, tail, found, offered, output = (opened.inner(f"{path}{name}") for name in names)
-    bench.check((used <= depth) & (head < depth) & (tail < depth))
+    bench.check((used <= depth) & (head < depth) & (tail < depth) & (opened.inner(f"{path}some") == (used != 0)))
     bench.check((head + used)[: len(tail)] == tail)
     bench.check(word.level == used + found + offered)
     before = Value.cast(found) + offered
@@ -152,10 +157,10 @@ def engine() -> Bench:
         asks_for_something(bench, request)
     obeys(bench, part.ar)
     legal(bench, part.ar)
-    drop, rest = opened.inner("drop"), opened.inner("rest")
-    for words in part.words:
+    drop = opened.inner("drop")
+    for i, words in enumerate(part.words):
         # A flush takes words back.
-        obeys(bench, words, unless=drop)
+        obeys(bench, words, unless=opened.inner(f"client_{i}.cleared"))
     # Bursts whose address was taken and that have not ended.
     asked, last = Signal(range(most + 1)), part.r.valid & part.r.payload.last
     bench.m.d.sync += asked.eq(asked + (part.ar.valid & part.ar.ready) - last)
@@ -168,12 +173,15 @@ def engine() -> Bench:
     bench.check(~opened.inner("still") | quiet)
     for i in range(clients):
         queue = opened.inner(f"client_{i}.queue")
-        bench.check(~queue.input.valid | queue.input.ready | drop)
-    engine_holds(bench, opened, part, asked, rest)
+        cleared = opened.inner(f"client_{i}.cleared")
+        bench.follows(drop, cleared)
+        bench.follows(~drop, ~cleared)
+        bench.check(~queue.input.valid | queue.input.ready | cleared)
+    engine_holds(bench, opened, part, asked, drop)
     return bench
 
 
-def engine_holds(bench: Bench, opened: Opened, part: ReadEngine, asked: Signal, rest: Signal) -> None:
+def engine_holds(bench: Bench, opened: Opened, part: ReadEngine, asked: Signal, drop: Signal) -> None:
     """The tracker knows what is in flight, and every word of it has a place in its client's queue."""
     tracker, depth = opened.inner("tracker"), opened.inner("tracker.depth")
     stored, head, read = (opened.inner(f"tracker.{name}") for name in ("stored", "head", "read"))
@@ -182,7 +190,10 @@ def engine_holds(bench: Bench, opened: Opened, part: ReadEngine, asked: Signal, 
     bench.check((flying == stored + tracker.known) & (flying == asked + part.ar.valid))
     bench.check((read.addr + stored)[: len(read.addr)] == write.addr)
     bench.check(tracker.known | (asked == 0))
-    bench.check(~rest | (~some & (part.taken == 0)))
+    # From a flush's second cycle on nothing is chosen and no word taken; from its third on clients are empty.
+    rest = bench.past(drop, "rest")
+    bench.check(~rest | drop | (flying == 0))
+    bench.check(~rest | (~some & (part.taken == 0) & (opened.inner("offers") == 0)))
     bench.check((chosen == 0) | (chosen == 1) | (chosen == 2))
     bench.check(some == (chosen != 0))
     flight = [(tracker.known & ~tracker.extra, head.owner, head.left)]
@@ -200,7 +211,7 @@ def engine_holds(bench: Bench, opened: Opened, part: ReadEngine, asked: Signal, 
         # Less, if bursts ended before their time: what is behind such a fault is flushed.
         bench.check(reserved <= DEPTH)
         empty = (opened.inner(f"{path}held") == 0) & (opened.inner(f"{path}queue.used") == 0)
-        bench.check(~rest | empty)
+        bench.follows(opened.inner(f"{path}cleared"), empty)
 
 
 PROOFS = (
@@ -228,7 +239,7 @@ PROOFS = (
         engine,
         breakages=(
             Breakage(ReadEngine, "issue.eq(some & free & tracker.room & ~drop)", "issue.eq(some & free & ~drop)"),
-            Breakage(ReadEngine, "rest.eq(drop & tracker.busy)", "rest.eq(0)"),
+            Breakage(ReadEngine, "drop.eq(self.flush | (drop & tracker.busy))", "drop.eq(self.flush)"),
         ),
     ),
 )

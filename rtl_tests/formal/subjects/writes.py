@@ -124,16 +124,18 @@ def last_words(bench: Bench, part: WriteEngine, opened: Opened) -> None:
     mine = followed.at(0) & part.w.valid
     bench.check(~mine | (part.w.payload.last == (sent == length)))
     bench.check((followed.level != 0) | ~part.w.valid)
-    # Words and bursts that have left the engine for the bus; of the burst at hand, how many have in all.
     # For each word that has left, bursts before its own, and words of its own before it.
     ending: Any = Const(0)
     done: Any = sent
+    beats = NARROW.config.burst_beats
+    bench.check(sent < beats)
     for there, last, owners in leaving(part, opened):
         mine = there & followed.inside & (followed.ahead == ending)
         bench.check(~mine | ((last == (done == length)) & (done <= length) & (owners == owner)))
+        bench.check(~there | (done < beats))
         ending, done = ending + (there & last), Mux(there, Mux(last, 0, done + 1), done)[:9]
     fifo_holds(bench, opened, "orders", MOST + 1, followed, front=ending + sending)
-    bench.check((done == 0) | sending)
+    bench.check(Mux(sending, current.length + done < beats, done == 0))
     at_order = followed.inside & sending & (followed.ahead == ending)
     bench.check(~at_order | ((current.length + done == length) & (current.owner == owner)))
 
