@@ -17,6 +17,13 @@ def delayed(m: Module, value: Any, cycles: int, name: str, *, reset_less: bool =
     return value
 
 
+def unreset(m: Module, port: Any) -> Signal:
+    """The register behind an output that means nothing before something has come: one without reset."""
+    register = Signal.like(port, name=f"{port.name}_out", reset_less=True)
+    m.d.comb += port.eq(register)
+    return register
+
+
 class ResetRelay(Part):
     """Hands a reset on: `after` is `before`, LATENCY cycles later, and set in the very first ones. The way from afar is
     between its registers; the last one can be amid those that it resets."""

@@ -11,6 +11,7 @@ from hwgen.array.score_row import ScoreRow
 from hwgen.control.tags import score_tag_layout
 from hwgen.params import Params
 from hwgen.part import Part, place
+from hwgen.pipeline import unreset
 
 
 def next_column(later, now) -> list:
@@ -93,7 +94,7 @@ class ScoreArray(Part):
                 row.sum_in.eq(0 if r == 0 else rows[r - 1].sum_out),
             ]
         for c in range(config.cols):
-            m.d.sync += self.sum[c].eq(rows[-1].sum_out.word_select(c, self._params.sum_bits).as_signed())
+            m.d.sync += unreset(m, self.sum[c]).eq(rows[-1].sum_out.word_select(c, self._params.sum_bits).as_signed())
         last = rows[-1].tag_out
         m.d.comb += self.freed.eq(last.valid & last.last_fold & last.visit.key_last)
         self._place_tags(m, last)

@@ -12,6 +12,7 @@ from hwgen.array.value_pe import SHIFT_BITS, ValuePE
 from hwgen.control.tags import value_tag_layout
 from hwgen.params import Params
 from hwgen.part import Part, place
+from hwgen.pipeline import unreset
 
 
 def weight_layout(params: Params) -> data.StructLayout:
@@ -91,5 +92,5 @@ class ValueRow(Part):
             v, tag = cell.v_out, cell.tag_out
             drained.append(cell.drain)
         m.d.comb += self.last_tag.eq(tag)
-        m.d.sync += self.drain.eq(reduce(or_, drained))
+        m.d.sync += unreset(m, self.drain).eq(reduce(or_, drained))
         return m

@@ -8,6 +8,7 @@ from amaranth.utils import ceil_log2
 
 from hwgen.params import Params
 from hwgen.part import Part, place
+from hwgen.pipeline import unreset
 from hwgen.queue import LandingQueue
 
 
@@ -103,7 +104,7 @@ class ElementShift(Part):
             floor.eq(shifted >> 1),
             guard.eq(shifted[0]),
             sticky.eq(lost | below),
-            self.element.eq((Cat(floor, 0) ^ signs[2].replicate(magnitude_bits + 1)) + (signs[2] ^ up)),
+            unreset(m, self.element).eq((Cat(floor, 0) ^ signs[2].replicate(magnitude_bits + 1)) + (signs[2] ^ up)),
         ]
         return m
 

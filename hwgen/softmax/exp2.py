@@ -7,6 +7,7 @@ from golden.bitexact.exp2 import chords
 from golden.bitexact.numerics import SLOPE_BITS
 from hwgen.params import Params
 from hwgen.part import Part
+from hwgen.pipeline import unreset
 
 
 class Exp2(Part):
@@ -45,13 +46,13 @@ class Exp2(Part):
             below.eq(-self.x[: n.score_frac]),
             whole.eq(self.x >> n.score_frac),
             some.eq(self.x[: n.score_frac].any()),
-            self.ceiling.eq(whole + some),
+            unreset(m, self.ceiling).eq(whole + some),
             base[0].eq(Array(Const(chord.base, n.weight_bits) for chord in table)[segment]),
             slope.eq(Array(Const(chord.slope, SLOPE_BITS) for chord in table)[segment]),
             rest.eq(below[:rest_bits]),
             Cat(base[1:]).eq(Cat(base[:-1])),
             drop.eq(slope * rest),
             drop_late.eq(drop),
-            self.y.eq(base[-1] - (drop_late >> n.slope_frac)),
+            unreset(m, self.y).eq(base[-1] - (drop_late >> n.slope_frac)),
         ]
         return m

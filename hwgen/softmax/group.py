@@ -7,6 +7,7 @@ from hwgen.array.score_array import next_column
 from hwgen.control.tags import lane_tag_layout, score_tag_layout, visit_layout
 from hwgen.params import Params
 from hwgen.part import Part, place
+from hwgen.pipeline import unreset
 from hwgen.softmax.fold_sum import FoldSum
 from hwgen.softmax.lane import (
     SHIFT_BITS,
@@ -89,9 +90,10 @@ class LaneGroup(Part):
         for c in range(self._params.group):
             # A register of its own for each column, as it enables all of a weight.
             enable = Signal(name=f"enable_{c}")
+            weight, shift = unreset(m, self.weight[c]), unreset(m, self.shift[c])
             m.d.sync += enable.eq(tag.valid & (tag.column == c))
             with m.If(enable):
-                m.d.sync += [self.weight[c].eq(lane.weight), self.shift[c].eq(lane.shift)]
+                m.d.sync += [weight.eq(lane.weight), shift.eq(lane.shift)]
         return m
 
     def _collect(self, m: Module, lane: SoftmaxLane) -> None:

@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from hwgen.params import Params
 from hwgen.part import Part
-from hwgen.pipeline import delayed
+from hwgen.pipeline import delayed, unreset
 
 LIMB = 17
 """Bits of a multiplier limb: with a sign it fits an 18x18 multiplier."""
@@ -134,8 +134,8 @@ class ScoreScale(Part):
         m.d.comb += above.eq(~zero & (left | large | outside))
         limit = Mux(negative, -n.score_max, n.score_max)
         m.d.sync += [
-            self.x.eq(Mux(zero, 0, Mux(above, limit, rounded[: n.score_bits].as_signed()))),
-            self.clamped.eq(above),
+            unreset(m, self.x).eq(Mux(zero, 0, Mux(above, limit, rounded[: n.score_bits].as_signed()))),
+            unreset(m, self.clamped).eq(above),
         ]
 
 
