@@ -394,18 +394,21 @@ class SoftmaxLane(Part):
         self._results(m, tags[self._latency], final | {"rd": total})
 
     def _results(self, m: Module, tag, final: dict) -> None:
-        """Keep the state behind a last visit until the drain has read it."""
+        """Keep the state behind a last visit until the drain has read it. It is written a cycle late, as much later as
+        it is asked for."""
         layout = result_layout(self._params)
         m.submodules.results = memory = Memory(shape=layout, depth=1 << self._state_bits, init=[])
         read, write = memory.read_port(domain="comb"), memory.write_port()
         for name, value in final.items():
-            m.d.comb += write.data[name].eq(value)
+            m.d.comb += write.data[name].eq(delayed(m, value, 1, f"final_{name}"))
+        last = Signal()
+        m.d.sync += last.eq(tag.valid & tag.visit.last)
         m.d.comb += [
-            write.addr.eq(Cat(tag.column, tag.visit.slot)),
-            write.en.eq(tag.valid & tag.visit.last),
+            write.addr.eq(delayed(m, Cat(tag.column, tag.visit.slot), 1, "final_address")),
+            write.en.eq(last),
             read.addr.eq(self.result_address),
+            self.result.eq(delayed(m, read.data, 1, "result_read")),
         ]
-        m.d.sync += self.result.eq(read.data)
 
 
 def state_address_bits(params: Params) -> int:

@@ -171,7 +171,7 @@ def test_every_weight_and_every_state(name: str, choices: dict[str, Any]) -> Non
     reads = [{**IDLE, "result_address": place(params, p)} for p in range(count)]
     lane = SoftmaxLane(params)
     results = lane.result.shape()
-    seen = clocked(lane, [*start, *cycles, *[IDLE] * (latency + 1), *reads], OUTPUTS, 1)[len(start) :]
+    seen = clocked(lane, [*start, *cycles, *[IDLE] * (latency + 2), *reads], OUTPUTS, 1)[len(start) :]
     rnv = np.zeros(count, dtype=np.int64)
     at, flags = latency, SoftmaxLane.INPUT + pair_latency(params)
     for t, (m, p) in enumerate(visits):

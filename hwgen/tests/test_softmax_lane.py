@@ -174,7 +174,7 @@ def simulate(rng: np.random.Generator, works: list[Work], params: Params, idle: 
         starts.append(len(lead) + len(sent))
         sent += visits(rng, work, i % 2, params, idle)
     starts.append(len(lead) + len(sent))
-    cycles = [dict(cycle) for cycle in lead + sent + [IDLE] * (LATENCY + 2 + 2 * len(places(params)))]
+    cycles = [dict(cycle) for cycle in lead + sent + [IDLE] * (LATENCY + 3 + 2 * len(places(params)))]
     for i, work in enumerate(works[1:], 1):
         # The bank may be written when the weights of the block before the current one have left.
         for offset, inputs in enumerate(load(work, i % 2, params), LATENCY):
@@ -188,8 +188,8 @@ def simulate(rng: np.random.Generator, works: list[Work], params: Params, idle: 
     seen = clocked(lane, cycles, OUTPUTS, LATENCY)
     for i, work in enumerate(works):
         assert_weights(work, (lead + sent)[starts[i] : starts[i + 1]], seen[starts[i] :], params)
-        # One cycle behind its weight, a block's last state is in the memory, and read a cycle later.
-        written = starts[i + 1] - 1 + LATENCY + 1
+        # Two cycles behind its weight, a block's last state is in the memory, and read a cycle later.
+        written = starts[i + 1] - 1 + LATENCY + 2
         reads = {(t - 1) % len(turn): seen[t][-1] for t in range(written + 1, written + 1 + len(turn))}
         assert_results(work, [layout.from_bits(reads[p]) for p in range(len(turn))], params)
 

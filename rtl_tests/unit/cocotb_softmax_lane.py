@@ -125,8 +125,8 @@ class Plan:
                     self.inputs.append(dict(IDLE))
         if i + 1 < len(self.works):
             self._load(i + 1, first)
-        # A cycle behind its weight the last state is in the memory.
-        self.inputs += [dict(IDLE) for _ in range(LATENCY)]
+        # Two cycles behind its weight the last state is in the memory.
+        self.inputs += [dict(IDLE) for _ in range(LATENCY + 1)]
         for query in range(self.queries):
             self.reads[len(self.inputs) + 1] = (i, query)
             self.inputs.append(IDLE | {"result_address": self.place(query)})
