@@ -132,6 +132,9 @@ class Accelerator(Part):
 
     def _connect_registers(self, m: Module) -> None:
         registers, queue, core = self._registers, self._queue, self._core
+        # What the queue has to tell follows from much, and is told a cycle later, all in the same order.
+        fault, index, done = Signal.like(queue.fault), Signal.like(queue.fault_index), Signal()
+        m.d.sync += [fault.eq(queue.fault), index.eq(queue.fault_index), done.eq(queue.done)]
         m.d.comb += [
             self.interrupt.eq(registers.interrupt),
             queue.base.eq(registers.queue_base),
@@ -142,13 +145,13 @@ class Accelerator(Part):
             queue.soft_reset.eq(registers.soft_reset),
             registers.queue_head.eq(queue.head),
             registers.ready.eq(queue.ready),
-            registers.done.eq(queue.done),
+            registers.done.eq(done),
             registers.busy.eq(queue.busy),
             registers.copying.eq(self._snapshot.copying),
             registers.saturated.eq(core.saturated),
             registers.poisoned.eq(core.poisoned),
-            registers.fault.eq(queue.fault),
-            registers.fault_index.eq(queue.fault_index),
+            registers.fault.eq(fault),
+            registers.fault_index.eq(index),
             self._snapshot.address.eq(registers.counter_address),
             registers.counter_data.eq(self._snapshot.data),
         ]
