@@ -46,7 +46,7 @@ class Board:
     clock_hz: int
     preset: str
     memory_bytes: int
-    memory_latency: int = 10
+    memory_latency: int = 14
     baud: int
     capacity: Mapping[str, int]
     tight: bool = False

@@ -85,19 +85,20 @@ class Bank(Part):
 
 
 class Lane(Part):
-    """Two bytes of all words, in banks of `depths` words, with registers before and behind those of the banks: lanes
-    lie far from each other, and nothing of a block's cycle is left for the way. Between a lane and the rest go its
-    bytes and the index, whatever the number of banks.
+    """Two bytes of all words, in banks of `depths` words, with two registers before and two behind those of the banks:
+    lanes lie far from each other, their banks too, and nothing of a block's cycle is left for the way. Between a lane
+    and the rest go its bytes and the index, whatever the number of banks.
 
-    Latency 5 cycles from an index to its word. A word that is written is read by an index of any later cycle.
+    Latency LATENCY cycles from an index to its word. A word that is written is read by an index of any later cycle.
 
     Members
     -------
     index, read:                read
     write_index, data, strobe:  written, byte by byte
+    fill, byte:                 from a cycle before on, this byte is written instead of `data`
     """
 
-    LATENCY = 1 + Bank.LATENCY + 1
+    LATENCY = 2 + Bank.LATENCY + 2
 
     def __init__(self, depths: tuple[int, ...]) -> None:
         self._depths = depths
@@ -105,14 +106,21 @@ class Lane(Part):
         super().__init__(
             {"index": In(range(words)), "read": Out(LANE_BITS)}
             | {"write_index": In(range(words)), "data": In(LANE_BITS), "strobe": In(LANE_BYTES)}
+            | {"fill": In(1), "byte": In(BYTE_BITS)}
         )
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         index, write_index = _register(self.index), _register(self.write_index)
         data, strobe, behind = _register(self.data), _register(self.strobe), _register(self.read)
-        pairs = (index, self.index), (write_index, self.write_index), (data, self.data), (strobe, self.strobe)
-        m.d.sync += [register.eq(value) for register, value in pairs]
+        # A register of each lane's own, so that it is near.
+        fill, written = Signal(reset_less=True), Signal(LANE_BITS)
+        m.d.sync += fill.eq(self.fill)
+        m.d.comb += written.eq(Mux(fill, self.byte.replicate(LANE_BYTES), self.data))
+        pairs = (index, self.index), (write_index, self.write_index), (data, written), (strobe, self.strobe)
+        for register, value in pairs:
+            before = _register(register)
+            m.d.sync += [before.eq(value), register.eq(before)]
         choice, write_choice = chosen(index, self._depths), chosen(write_index, self._depths)
         for _ in range(Bank.LATENCY):
             choice, before = Signal(len(self._depths), reset_less=True), choice
@@ -127,7 +135,9 @@ class Lane(Part):
                 bank.data.eq(data),
                 bank.strobe.eq(Mux(write_choice[number], strobe, 0)),
             ]
-            words.append(Mux(choice[number], bank.read, 0))
+            word = _register(self.read)
+            m.d.sync += word.eq(Mux(choice[number], bank.read, 0))
+            words.append(word)
         m.d.sync += behind.eq(reduce(or_, words))
         m.d.comb += self.read.eq(behind)
         return m

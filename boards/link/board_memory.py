@@ -12,7 +12,7 @@ from boards.link.bursts import Bursts, in_memory, index_bits
 from hwgen.memory.axi import Response, burst_layout, read_layout, write_layout
 from hwgen.params import Params
 from hwgen.part import Part, place
-from hwgen.queue import LandingQueue
+from hwgen.queue import LandingQueue, Slice
 
 ANSWER_PLACES = 16
 """Words read and not yet taken: more than are on their way, so that one can begin in every cycle."""
@@ -41,8 +41,8 @@ class BoardMemory(Part):
     BANK_CYCLES = 2 + Lane.LATENCY
     """From the cycle in which a beat is taken to that in which its word is in a register behind the banks."""
     READ_LATENCY = Bursts.LATENCY + BANK_CYCLES + LandingQueue.LATENCY
-    WRITE_LATENCY = LandingQueue.LATENCY
-    BYTE_LATENCY = 3 + BANK_CYCLES + 2
+    WRITE_LATENCY = Slice.LATENCY + LandingQueue.LATENCY
+    BYTE_LATENCY = 4 + BANK_CYCLES + 2
 
     def __init__(self, params: Params, memory_bytes: int) -> None:
         self._params, self._bytes = params, memory_bytes
@@ -82,11 +82,14 @@ class BoardMemory(Part):
         write, inside = Signal(reset_less=True), Signal(reset_less=True)
         strobe, way = Signal.like(self._strobe, reset_less=True), Signal(self.BANK_CYCLES + 1)
         m.d.comb += [self._steals.eq(known & ~write), self._stores.eq(known & write)]
-        m.d.sync += [asked.eq(self.start), known.eq(asked)]
+        # The bridge is far.
+        started, came = Signal(), Signal(len(Cat(self.address, self.write, self.data)), reset_less=True)
+        m.d.sync += [started.eq(self.start), came.eq(Cat(self.address, self.write, self.data))]
+        m.d.sync += [asked.eq(started), known.eq(asked)]
         m.d.sync += [self._steal.eq(self._steals), self._store.eq(self._stores)]
         m.d.sync += way.eq(Cat(self._steal | self._store, way))
-        with m.If(self.start):
-            m.d.sync += [address.eq(self.address), write.eq(self.write), self._byte.eq(self.data)]
+        with m.If(started):
+            m.d.sync += Cat(address, write, self._byte).eq(came)
         m.d.sync += [
             self._index.eq(address[low:]),
             inside.eq(in_memory(address, self._bytes)),
@@ -145,7 +148,8 @@ class BoardMemory(Part):
         bursts, responses = Bursts(self._params, self._bytes), LandingQueue(1, RESPONSE_PLACES)
         place(m, "write_bursts", bursts)
         place(m, "responses", responses)
-        beat, w, b, ready, step = bursts.output, self.w, self.b, Signal(), Signal()
+        beat, b, ready, step = bursts.output, self.b, Signal(), Signal()
+        w = self._words_written(m)
         index, strobe = Signal(self._bits, reset_less=True), Signal(self._params.bus_bytes, reset_less=True)
         data = Signal(self._params.config.bus_bits, reset_less=True)
         m.d.comb += [
@@ -169,7 +173,7 @@ class BoardMemory(Part):
         inside = step & beat.payload.inside
         m.d.sync += [
             index.eq(Mux(self._store, self._index, beat.payload.index)),
-            data.eq(Mux(self._store, self._byte.replicate(self._params.bus_bytes), w.payload.data)),
+            data.eq(w.payload.data),
             strobe.eq(Mux(self._store, self._strobe, Mux(inside, w.payload.strobe, 0))),
         ]
         for number, lane in enumerate(self._lanes):
@@ -177,4 +181,22 @@ class BoardMemory(Part):
                 lane.write_index.eq(index),
                 lane.data.eq(data.word_select(number, LANE_BITS)),
                 lane.strobe.eq(strobe.word_select(number, LANE_BYTES)),
+                lane.fill.eq(self._store),
+                lane.byte.eq(self._byte),
             ]
+
+    def _words_written(self, m: Module) -> Any:
+        """The stream of words, through a register that is not far from those who send them."""
+        layout, w = write_layout(self._params), self.w
+        taken = Slice(layout.size)
+        place(m, "words", taken)
+        words = stream.Signature(layout).create()
+        m.d.comb += [
+            taken.input.valid.eq(w.valid),
+            taken.input.payload.eq(w.payload),
+            w.ready.eq(taken.input.ready),
+            words.valid.eq(taken.output.valid),
+            words.payload.eq(taken.output.payload),
+            taken.output.ready.eq(words.ready),
+        ]
+        return words

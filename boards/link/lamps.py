@@ -14,7 +14,7 @@ ALIVE_BITS = 26
 
 
 class Stretch(Part):
-    """`output` is high from 2 cycles behind `input` on until 2^bits behind its last one."""
+    """`output` is high from 3 cycles behind `input` on until 2^bits + 1 behind its last one."""
 
     def __init__(self, bits: int = STRETCH_BITS) -> None:
         self._bits = bits
@@ -22,9 +22,9 @@ class Stretch(Part):
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        left, told = Signal(self._bits), Signal()
+        left, heard, told = Signal(self._bits), Signal(), Signal()
         # What is told comes from far, and goes to all bits.
-        m.d.sync += told.eq(self.input)
+        m.d.sync += [heard.eq(self.input), told.eq(heard)]
         with m.If(told):
             m.d.sync += [left.eq(-1), self.output.eq(1)]
         with m.Elif(self.output):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from amaranth.hdl import Signal
 
-from boards.board import memory_base
+from boards.board import Board, memory_base
 from boards.link.bank import bank_words
 from boards.link.board_memory import RESPONSE_PLACES, BoardMemory
 from boards.link.bursts import Bursts, in_memory
@@ -171,7 +171,7 @@ def test_throughput_and_latency(words: int) -> None:
 
     run(dut, watch, sender(dut.ar, asked), sender(dut.aw, asked), write)
     ar, r, _, w, b = ([cycle for cycle, taken in enumerate(column) if taken] for column in zip(*seen, strict=True))
-    assert r[0] - ar[0] == BoardMemory.READ_LATENCY
+    assert r[0] - ar[0] == BoardMemory.READ_LATENCY == Board.memory_latency
     assert r == list(range(r[0], r[0] + number * words)) and w == list(range(w[0], w[0] + number * words))
     assert b == [cycle + BoardMemory.WRITE_LATENCY for cycle in w[words - 1 :: words]]
 

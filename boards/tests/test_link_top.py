@@ -38,7 +38,7 @@ def test_other_buses(address_bits: int, bus_bits: int) -> None:
 def test_stretch() -> None:
     pulses = [0, 1, 0, 0, 0, 0, 0, 0, 1, 0, 1] + [0] * 8
     lit = [out for (out,) in clocked(Stretch(2), [{"input": pulse} for pulse in pulses], ["output"])]
-    expected = [int(any(pulses[max(0, at - 4) : max(0, at - 1)])) for at in range(len(pulses))]
+    expected = [int(any(pulses[max(0, at - 5) : max(0, at - 2)])) for at in range(len(pulses))]
     assert lit == expected
 
 
