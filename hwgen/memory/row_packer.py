@@ -67,17 +67,17 @@ class RowPacker(Part):
         # taker's and all the enables here.
         self._move = Signal()
         m.d.comb += self._move.eq(self.words.ready)
-        # A step: elements and which of them count, the place of the first one, and whether the word is finished.
+        # A step: elements and the place of the first one; which of them count, and whether the word is finished.
         step = Signal(
             data.StructLayout(
                 {
                     "elements": data.ArrayLayout(unsigned(self._element_bits), self._span),
-                    "used": unsigned(self._span),
                     "place": unsigned(ceil_log2(self._lanes)),
-                    "complete": unsigned(1),
                 }
-            )
+            ),
+            reset_less=True,
         )
+        self._used, self._complete = Signal(self._span), Signal()
         self._cut(m, step)
         self._turn(m, step)
         return m
@@ -102,7 +102,7 @@ class RowPacker(Part):
         with m.If(self._move):
             m.d.sync += [
                 step.elements.eq(parts[chunk]),
-                step.used.eq(Cat(take & (left > i) & ((i < rest) | ~beat_end) for i in range(self._size))),
+                self._used.eq(Cat(take & (left > i) & ((i < rest) | ~beat_end) for i in range(self._size))),
                 step.place.eq(place),
             ]
         size = self._size if rest == self._size else Mux(beat_end, rest, self._size)
@@ -134,21 +134,21 @@ class RowPacker(Part):
         with m.If(self._move):
             m.d.sync += [
                 overhang.eq(take & run_end & (following > self._lanes)),
-                step.complete.eq(overhang | (take & (run_end | (following >= self._lanes)))),
+                self._complete.eq(overhang | (take & (run_end | (following >= self._lanes)))),
             ]
 
     def _turn(self, m: Module, step) -> None:
         """Turn a step's elements into the lanes of its span; those that come round belong to the next span."""
         span_bits = ceil_log2(self._span)
         amount = step.place[:span_bits]
-        turned = [Cat(element, used) for element, used in zip(step.elements, step.used, strict=True)]
+        turned = [Cat(element, used) for element, used in zip(step.elements, self._used, strict=True)]
         for bit in range(span_bits):
             turned = [Mux(amount[bit], turned[i - (1 << bit)], turned[i]) for i in range(self._span)]
         elements = Signal(step.elements.shape(), reset_less=True)
         inner, outer = Signal(self._span), Signal(self._span)
         place, complete = Signal.like(step.place[span_bits:], name="place"), Signal()
         with m.If(self._move):
-            m.d.sync += [place.eq(step.place[span_bits:]), complete.eq(step.complete)]
+            m.d.sync += [place.eq(step.place[span_bits:]), complete.eq(self._complete)]
             for i, lane in enumerate(turned):
                 m.d.sync += [
                     elements[i].eq(lane[:-1]),
@@ -158,7 +158,8 @@ class RowPacker(Part):
         self._fill(m, elements, inner, outer, place, complete)
 
     def _fill(self, m: Module, elements, inner: Signal, outer: Signal, place: Signal, complete: Signal) -> None:
-        """Collect a word; a complete one leaves, and what belongs to the next one stays."""
+        """Collect a word; a complete one leaves, and what belongs to the next one stays. What is not complete is shown
+        too, so that nothing but the taker's register enables all bits."""
         spans, size = self._lanes // self._span, self._element_bits // 8
         # Apart from each other, because each lane has an enable of its own.
         word, full = (
@@ -175,12 +176,11 @@ class RowPacker(Part):
                 m.d.comb += [here[lane].eq(inner[i] & (place == 0)), onward[lane].eq(outer[i] & (place == spans - 1))]
             with m.If(self._move & (here[lane] | onward[lane])):
                 m.d.sync += word[lane].eq(elements[i])
-            with m.If(self._move & complete):
+            with m.If(self._move):
                 m.d.sync += full[lane].eq(Mux(here[lane], elements[i], word[lane]))
         with m.If(self._move):
             m.d.sync += [self.words.valid.eq(complete), held.eq(Mux(complete, onward, held | here))]
-            with m.If(complete):
-                m.d.sync += strobe.eq(held | here)
+            m.d.sync += strobe.eq(held | here)
         m.d.comb += [
             self.words.payload.data.eq(Cat(full)),
             self.words.payload.strobe.eq(Cat(bit.replicate(size) for bit in strobe)),
