@@ -72,9 +72,10 @@ class RowWalker(Part):
         # Rows that are left, and whether there are any.
         self._left, self._some, self._last = Signal(QUERY_BITS), Signal(), Signal()
         self._bytes, self._factor = Signal(BYTE_COUNT_BITS), Signal(ROW_BYTES_BITS)
-        # A block is taken or waited for; a cycle later, it starts at the job's first row; the next row is found.
-        self._beginning, self._rewinding, self._stepping = Signal(), Signal(), Signal()
-        self._multiplying, self._seeking, self._rewind = Signal(), Signal(), Signal()
+        # Beside the state, as they enable addresses: a job is waited for, or a block; a cycle later, that one starts
+        # at the job's first row; the next row is found; bytes are.
+        self._starting, self._beginning, self._rewinding = Signal(init=1), Signal(), Signal()
+        self._stepping, self._multiplying, self._seeking = Signal(), Signal(), Signal()
         # What is left of a block's first row's number, and its unit.
         self._number, self._distance = Signal(ROW_BITS), Signal(address_bits)
         self._single, self._group_second = Signal(), Signal(GROUP_BITS)
@@ -84,15 +85,20 @@ class RowWalker(Part):
         for output in (self.request, self.run):
             with m.If(output.ready):
                 m.d.sync += output.valid.eq(0)
+        m.d.sync += [flag.eq(0) for flag in (self._starting, self._beginning, self._stepping, self._multiplying)]
+        m.d.comb += [self.head.ready.eq(self._starting), self.block.ready.eq(self._beginning)]
+        with m.If(self._starting):
+            m.d.sync += [self._base.eq(self.head.payload), self._fresh.eq(1)]
         with m.FSM():
             with m.State("JOB"):
-                m.d.comb += self.head.ready.eq(1)
-                m.d.sync += [self._base.eq(self.head.payload), self._fresh.eq(1)]
+                self._enter(m, "JOB")
                 with m.If(self.head.valid):
-                    m.next = "BLOCK"
+                    m.d.sync += self._starting.eq(0)
+                    self._enter(m, "BLOCK")
             with m.State("BLOCK"):
-                m.d.comb += self._beginning.eq(1)
+                self._enter(m, "BLOCK")
                 with m.If(self.block.valid):
+                    m.d.sync += self._beginning.eq(0)
                     m.next = "PLACE"
             with m.State("PLACE"):
                 # That a block is there is known late, and addresses are wide: they wait until it was taken.
@@ -103,24 +109,35 @@ class RowWalker(Part):
                     with m.If(self._number[1:] == 0):
                         self._found(m)
             with m.State("MULTIPLY"):
-                m.d.comb += self._multiplying.eq(1)
+                self._enter(m, "MULTIPLY")
                 with m.If(self._factor[1:] == 0):
+                    m.d.sync += self._multiplying.eq(0)
                     m.next = "ROW"
             with m.State("ROW"):
                 self._issue(m)
             with m.State("STEP"):
-                m.d.comb += self._stepping.eq(1)
                 m.next = "ROW"
         self._count(m)
+        self._offer(m)
         self._address(m)
         return m
+
+    def _enter(self, m: Module, state: str) -> None:
+        """The next state is one that is known beside the state too."""
+        flags = {
+            "JOB": self._starting,
+            "BLOCK": self._beginning,
+            "MULTIPLY": self._multiplying,
+            "STEP": self._stepping,
+        }
+        m.d.sync += flags[state].eq(1)
+        m.next = state
 
     def _place(self, m: Module) -> None:
         """Where the block that was taken begins."""
         m.d.sync += self._fresh.eq(0)
         self._found(m)
         if not self._seek:
-            m.d.comb += self._rewinding.eq(self._fresh | self._rewind)
             return
         # The row behind the block before.
         self._following = Signal(ROW_BITS)
@@ -137,7 +154,7 @@ class RowWalker(Part):
         """A block's first row is known: the bytes of a packed one are found a binary digit a cycle."""
         m.next = "ROW"
         with m.If(self.packed):
-            m.next = "MULTIPLY"
+            self._enter(m, "MULTIPLY")
 
     def _count(self, m: Module) -> None:
         """What is left of the block, and the bytes of a request."""
@@ -151,8 +168,6 @@ class RowWalker(Part):
                 multiple.eq(block.rows),
                 self._factor.eq(self.row_bytes),
             ]
-            if not self._seek:
-                m.d.sync += self._rewind.eq(block.rewind)
         with m.Else():
             with m.If(self._stepping):
                 m.d.sync += self._left.eq(Mux(self.packed, 0, self._left - 1))
@@ -161,40 +176,51 @@ class RowWalker(Part):
                 m.d.sync += [self._factor.eq(self._factor >> 1), multiple.eq(multiple.shift_left(1))]
                 with m.If(self._factor[0]):
                     m.d.sync += self._bytes.eq(self._bytes + multiple)
-        m.d.comb += self.block.ready.eq(self._beginning)
 
     def _issue(self, m: Module) -> None:
         """Offer a row or a packed block once both outputs are free, or end the block. Outputs that are taken are free a
         cycle later: in time for the next row, as long as they are taken at once."""
         request, run = self.request, self.run
         with m.If(~self._some):
-            m.next = "BLOCK"
             with m.If(self._last):
-                m.next = "JOB"
+                self._enter(m, "JOB")
+            with m.Else():
+                self._enter(m, "BLOCK")
         with m.Elif(~request.valid & ~run.valid):
+            m.d.sync += [request.valid.eq(1), run.valid.eq(1)]
+            self._enter(m, "STEP")
+
+    def _offer(self, m: Module) -> None:
+        """What is not offered is what would be. A run stays for as long as its request does."""
+        request, run = self.request, self.run
+        with m.If(~request.valid):
+            m.d.sync += [request.payload.address.eq(self._row), request.payload.bytes.eq(self._bytes)]
+        with m.If(~request.valid & ~run.valid):
             m.d.sync += [
-                request.payload.address.eq(self._row),
-                request.payload.bytes.eq(self._bytes),
                 run.payload.offset.eq(self._row[: ceil_log2(self._params.bus_bytes)]),
                 run.payload.rows.eq(Mux(self.packed, self._left, 1)),
-                request.valid.eq(1),
-                run.valid.eq(1),
             ]
-            m.next = "STEP"
 
     def _address(self, m: Module) -> None:
         """The job's first row, or the next one: behind the current one or behind the position's first."""
-        step = Signal.like(self._row)
-        m.d.comb += step.eq(Mux(self.packed, self._bytes, Mux(self._member_last, self.stride, self.head_stride)))
+        step, ahead, last = Signal.like(self._row), Signal.like(self._row), Signal()
+        following = Mux(self._member_last, self._single, self._member_second)
+        m.d.comb += [
+            last.eq(Mux(self._rewinding, self._single, Mux(self._stepping, following, self._member_last))),
+            step.eq(Mux(self.packed, self._bytes, ahead)),
+        ]
+        # How far it is from a row to the next one, as long as there is one.
+        m.d.sync += [self._member_last.eq(last), ahead.eq(Mux(last, self.stride, self.head_stride))]
+        if not self._seek:
+            rewinds = self._beginning & self.block.valid & (self._fresh | self.block.payload.rewind)
+            m.d.sync += self._rewinding.eq(rewinds)
         m.d.sync += self._next.eq(Mux(self._member_last, self._position, self._row) + step)
         with m.If(self._rewinding):
             m.d.sync += [self._position.eq(self._base), self._row.eq(self._base), self._member.eq(0)]
-            m.d.sync += self._member_last.eq(self._single)
         with m.Elif(self._stepping):
             m.d.sync += [
                 self._row.eq(self._next),
                 self._member.eq(Mux(self._member_last, 0, self._member + 1)),
-                self._member_last.eq(Mux(self._member_last, self._single, self._member_second)),
             ]
             with m.If(self._member_last):
                 m.d.sync += self._position.eq(self._next)

@@ -84,6 +84,12 @@ def rows_hold(bench: Bench, opened: Opened, expected: tuple, base: Signal, posit
     bench.check(~bench.begun | ((second == (part.group - 2)[: len(second)]) & (single == (part.group == 1))))
     bench.check(~(ask | step) | (at_last == (counted == part.group - 1)))
     bench.check(~step | ((opened.inner("_member_second") == (counted == second)) & (left != 0)))
+    stride = Mux(at_last, part.stride, part.head_stride)
+    bench.check(~(ask | step) | (opened.inner("ahead") == stride))
+    flags = ("_starting", "_beginning", "_rewinding", "_stepping", "_multiplying")
+    states = zip(flags, (job, beginning, place, step, 0), strict=True)
+    for flag, state in states:
+        bench.check(opened.inner(flag) == state)
     behind = Mux(at_last, position + part.stride, row + part.head_stride)
     bench.check(~step | (opened.inner("_next") == behind[: len(row)]))
     bench.check(~(place | ask | step) | (opened.inner("_some") == (left != 0)))
