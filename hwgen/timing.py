@@ -19,8 +19,8 @@ def score_latency(params: Params) -> int:
     from hwgen.array.score_array import ScoreArray
     from hwgen.array.score_pe import ScorePE
 
-    entry = key_latency(params)
-    return entry + params.config.rows_e * FeederRow.LATENCY + ScorePE.LATENCY + ScoreArray.FOOT
+    last_row = key_latency(params) + (params.config.rows_e - 1) * FeederRow.SKEW
+    return last_row + FeederRow.LATENCY + ScorePE.LATENCY + ScoreArray.FOOT
 
 
 def key_latency(params: Params) -> int:
@@ -41,13 +41,21 @@ def settling(params: Params) -> int:
     return max(schedule(part).settling for part in parts)
 
 
-def value_latency(params: Params) -> int:
-    """Cycles from a key's issue to the issue of its value row, at the largest head dimension."""
+def weight_latency(params: Params) -> int:
+    """Cycles from a key's issue to its first weight at its lane's end, at the largest head dimension."""
     from hwgen.softmax.fold_sum import FoldSum
     from hwgen.softmax.lane import lane_latency
 
     folds = params.folds_e - 1
     return score_latency(params) + folds + FoldSum.LATENCY + lane_latency(params)
+
+
+def value_latency(params: Params) -> int:
+    """Cycles from a key's issue to the issue of its value row, at the largest head dimension: the row's first elements
+    are there when the weight is in the register of its column."""
+    from hwgen.array.feeder import FeederRow
+
+    return weight_latency(params) + 1 - FeederRow.LATENCY
 
 
 def issue_latency() -> int:

@@ -61,17 +61,18 @@ def relayed(m: Module, name: str, fields: Mapping[str, Any], groups: int, rows: 
 class FeederRow(Part):
     """One bank of the key or value buffer and the cell that reads it for its array row.
 
-    `data` is the element at `address_in`, one cycle later; `address_out` and `side_out` are the inputs, one cycle
-    later, for the row below and for the array row itself. Skew between rows arises here and needs no registers for
-    elements.
+    `data` is the element at `address_in`, LATENCY cycles later, as a memory with a register at its output is quicker;
+    `address_out` and `side_out` are the inputs, SKEW cycles later, for the row below. Skew between rows arises here and
+    needs no registers for elements.
 
-    Latency 1 cycle, throughput 1 read and 1 write a cycle. A read returns what was written in earlier cycles; nobody
-    reads a place in the cycle in which it is written.
+    Throughput 1 read and 1 write a cycle. A read returns what was written in earlier cycles; nobody reads a place in
+    the cycle in which it is written.
 
     Members: write_enable, write_address, write_data; address_in, side_in; data, address_out, side_out.
     """
 
-    LATENCY = 1
+    SKEW = 1
+    LATENCY = SKEW + 1
 
     def __init__(self, bits: int, depth: int, side: ShapeLike) -> None:
         self._bits, self._depth, self._side = bits, depth, Shape.cast(side).width
@@ -103,7 +104,7 @@ class FeederRow(Part):
             write.data.eq(self.write_data),
             read.addr.eq(self.address_in),
             read.en.eq(1),
-            self.data.eq(read.data),
+            self.data.eq(delayed(m, read.data, self.LATENCY - self.SKEW, "element")),
         ]
         m.d.sync += [self.address_out.eq(self.address_in), self.side_out.eq(self.side_in)]
         return m

@@ -5,7 +5,7 @@ from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
-from hwgen.array.feeder import key_address, relayed
+from hwgen.array.feeder import FeederRow, key_address, relayed
 from hwgen.array.score_pe import ScorePE
 from hwgen.array.score_row import ScoreRow
 from hwgen.control.tags import score_tag_layout
@@ -102,7 +102,7 @@ class ScoreArray(Part):
 
     def _place_tags(self, m: Module, tag) -> None:
         """Column 0 gets the tag when the last cell's sum is there, each further column a cycle later."""
-        for _ in range(ScorePE.LATENCY + self.FOOT):
+        for _ in range(FeederRow.LATENCY - FeederRow.SKEW + ScorePE.LATENCY + self.FOOT):
             following = Signal(score_tag_layout(self._params))
             m.d.sync += following.eq(tag)
             tag = following

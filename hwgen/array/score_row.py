@@ -9,6 +9,7 @@ from hwgen.array.score_pe import ScorePE
 from hwgen.control.tags import score_tag_layout
 from hwgen.params import Params
 from hwgen.part import Part, place
+from hwgen.pipeline import delayed
 
 
 class ScoreRow(Part):
@@ -62,7 +63,9 @@ class ScoreRow(Part):
             Signal.like(signal, reset_less=True) for signal in (self.load_operand, self.load_data)
         )
         m.d.sync += [load_operand.eq(self.load_operand), load_data.eq(self.load_data)]
-        k, operand = feeder.data, Cat(self.tag_out.fold, self.tag_out.visit.slot, self.tag_out.visit.bank)
+        late = FeederRow.LATENCY - FeederRow.SKEW
+        operand = Cat(self.tag_out.fold, self.tag_out.visit.slot, self.tag_out.visit.bank)
+        k, operand = feeder.data, delayed(m, operand, late, "operand")
         for c in range(p.config.cols):
             cell = ScorePE(p)
             place(m, f"pe_{c}", cell)

@@ -12,7 +12,7 @@ from hwgen.array.value_pe import SHIFT_BITS, ValuePE
 from hwgen.control.tags import value_tag_layout
 from hwgen.params import Params
 from hwgen.part import Part, place
-from hwgen.pipeline import unreset
+from hwgen.pipeline import delayed, unreset
 
 
 def weight_layout(params: Params) -> data.StructLayout:
@@ -75,7 +75,8 @@ class ValueRow(Part):
         # The cells register their selects, so the address waits a cycle too.
         drain_address = Signal.like(self.drain_address, reset_less=True)
         m.d.sync += drain_address.eq(self.drain_address)
-        v, tag = feeder.data, self.tag_out
+        late = FeederRow.LATENCY - FeederRow.SKEW
+        v, tag = feeder.data, delayed(m, self.tag_out, late, "tag", reset_less=False)
         drained = []
         column = weight_layout(p).size
         for c in range(p.config.cols):

@@ -7,7 +7,7 @@ from hwgen.array.score_array import next_column
 from hwgen.control.tags import lane_tag_layout, score_tag_layout, visit_layout
 from hwgen.params import Params
 from hwgen.part import Part, place
-from hwgen.pipeline import unreset
+from hwgen.pipeline import delayed, unreset
 from hwgen.softmax.fold_sum import FoldSum
 from hwgen.softmax.lane import (
     SHIFT_BITS,
@@ -30,9 +30,10 @@ class LaneGroup(Part):
     `weight`.
 
     Members: sum, tag (one a column); weight, shift (one a column); visit (tag of the weight that is at the lane's end
-    in the next cycle); released, released_bank (the last column's weight of its block's last visit is there, so that
-    nobody needs the block's queries any more); the lane's mantissa, scale_exponent, load_*, result_address, result,
-    saturated, argument, pair, bias; entering (where there is a bias, the tag at the lane's input).
+    SoftmaxLane.TAG_LEAD cycles later); released, released_bank (the last column's weight of its block's last visit is
+    there, so that nobody needs the block's queries any more); the lane's mantissa, scale_exponent, load_*,
+    result_address, result, saturated, argument, pair, bias; entering (where there is a bias, the tag at the lane's
+    input).
     """
 
     def __init__(self, params: Params) -> None:
@@ -83,15 +84,16 @@ class LaneGroup(Part):
         if self._params.has_bias:
             m.d.comb += [lane.bias.eq(self.bias), self.entering.eq(lane.tag)]
         tag, last = lane.tag_out, self._params.group - 1
-        m.d.sync += [
-            self.released.eq(tag.valid & tag.visit.block_last & (tag.column == last)),
-            self.released_bank.eq(tag.visit.bank),
+        done = tag.valid & tag.visit.block_last & (tag.column == last)
+        late = SoftmaxLane.TAG_LEAD
+        m.d.comb += [
+            self.released.eq(delayed(m, done, late, "done", reset_less=False)),
+            self.released_bank.eq(delayed(m, tag.visit.bank, late, "done_bank")),
         ]
         for c in range(self._params.group):
             # A register of its own for each column, as it enables all of a weight.
-            enable = Signal(name=f"enable_{c}")
+            enable = delayed(m, tag.valid & (tag.column == c), late, f"enable_{c}", reset_less=False)
             weight, shift = unreset(m, self.weight[c]), unreset(m, self.shift[c])
-            m.d.sync += enable.eq(tag.valid & (tag.column == c))
             with m.If(enable):
                 m.d.sync += [weight.eq(lane.weight), shift.eq(lane.shift)]
         return m

@@ -9,6 +9,8 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from golden.bitexact.numerics import REFERENCE_BITS, SHIFT_LIMIT
+from hwgen.array.feeder import FeederRow
+from hwgen.array.value_array import FoldWalker
 from hwgen.control.tags import lane_tag_layout
 from hwgen.memory.bias_buffer import BiasLane, bias_write_layout
 from hwgen.params import Params
@@ -110,14 +112,16 @@ class SoftmaxLane(Part):
     amounts, factor of kept weights, two shift stages, denominator (LOOP cycles from read to write). Latency
     `lane_latency` cycles from `qk` to `weight`; throughput 1.
 
-    Members: tag, qk; mantissa, scale_exponent (two banks); load_* (a query's row exponent); weight, shift, tag_out (a
-    cycle before both); result_address (column within the group, then slot), result (one cycle later); saturated
-    (pulse). Where there is a score program: argument (writes of its arguments), pair (a pulse for each pair that it
-    lets through), bias (writes of slot rows of its bias, if it has one).
+    Members: tag, qk; mantissa, scale_exponent (two banks); load_* (a query's row exponent); weight, shift, tag_out
+    (TAG_LEAD cycles before both); result_address (column within the group, then slot), result (one cycle later);
+    saturated (pulse). Where there is a score program: argument (writes of its arguments), pair (a pulse for each pair
+    that it lets through), bias (writes of slot rows of its bias, if it has one).
     """
 
     INPUT = 1
     LOOP = 4
+    TAG_LEAD = FoldWalker.LATENCY + FeederRow.LATENCY - 1
+    """As long as a visit takes to the value array's first row, less the cycle in which its weight gets there."""
 
     def __init__(self, params: Params) -> None:
         self._params = params
@@ -155,7 +159,7 @@ class SoftmaxLane(Part):
         amounts = self._amounts(m, reference)
         self._weights(m, exp.y, amounts, pair, at + 3)
         self._denominator(m, tags, reference, amounts)
-        m.d.comb += self.tag_out.eq(tags[self._latency - 1])
+        m.d.comb += self.tag_out.eq(tags[self._latency - self.TAG_LEAD])
         return m
 
     def _tags(self, m: Module) -> list:

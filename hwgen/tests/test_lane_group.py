@@ -11,7 +11,7 @@ from golden.bitexact.numerics import ScaleCode
 from hwgen.params import Params
 from hwgen.softmax.fold_sum import FoldSum
 from hwgen.softmax.group import LaneGroup
-from hwgen.softmax.lane import lane_latency
+from hwgen.softmax.lane import SoftmaxLane, lane_latency
 from hwgen.tests.bench import clocked, tiny
 from hwgen.tests.pairs import PROGRAMS
 
@@ -73,7 +73,7 @@ def test_weights(seed: int, params: Params) -> None:
         assert len(set(weights)) > visits // 2
         for i, weight in enumerate(weights):
             start = i * params.visit + c + params.folds_e - 1 + latency
-            told[start - 1] = (1, c, i % params.config.slots)
+            told[start - SoftmaxLane.TAG_LEAD] = (1, c, i % params.config.slots)
             released |= {start: (1, i % 2)} if c == params.group - 1 and i % 3 == 0 else {}
             # Taken in the next cycle, and there until the column's next visit.
             until = min(start + 1 + params.visit, len(seen))

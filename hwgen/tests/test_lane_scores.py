@@ -176,7 +176,7 @@ def test_every_weight_and_every_state(name: str, choices: dict[str, Any]) -> Non
     at, flags = latency, SoftmaxLane.INPUT + pair_latency(params)
     for t, (m, p) in enumerate(visits):
         weight, shift = seen[t + at][:2]
-        valid = seen[t + at - 1][4]
+        valid = seen[t + at - SoftmaxLane.TAG_LEAD][4]
         saturated, pair = seen[t + flags][2:4]
         assert valid == (p is not None)
         if p is None or m == -1:

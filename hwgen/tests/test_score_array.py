@@ -95,5 +95,5 @@ def test_sums_and_tags_come_together(seed: int, params: Params) -> None:
             assert seen[t + latency + i][i] == want
             assert seen[t + latency + i][c.cols + i] == tag_at(tag, i, params)
         # The lowest bank is read last, a cycle for each row.
-        freed = seen[t + c.rows_e * FeederRow.LATENCY][-1]
+        freed = seen[t + c.rows_e * FeederRow.SKEW][-1]
         assert freed == (tag["valid"] & tag["last_fold"] & tag["visit"]["key_last"])

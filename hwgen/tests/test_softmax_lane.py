@@ -138,7 +138,7 @@ def assert_weights(work: Work, sent: list[dict[str, Any]], seen: list[tuple[Any,
     steps = iter(np.ndindex(work.qk.T.shape))
     for t, cycle in enumerate(sent):
         weight, shift = seen[t + LATENCY][:2]
-        valid, row = seen[t + LATENCY - 1][3:5]
+        valid, row = seen[t + LATENCY - SoftmaxLane.TAG_LEAD][3:5]
         assert valid == (cycle is not IDLE)
         if cycle is IDLE:
             continue

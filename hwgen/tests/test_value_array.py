@@ -54,7 +54,7 @@ class Block:
     def cycles(self) -> list[dict[str, Any]]:
         """Inputs of all visits; a column's weight changes a cycle after its left neighbour's."""
         p = self.params
-        cycles: list[dict[str, Any]] = [{} for _ in range(len(self.order) * self.visit + p.config.cols + 3)]
+        cycles: list[dict[str, Any]] = [{} for _ in range(len(self.order) * self.visit + p.config.cols + 4)]
         cycles[0]["last_fold"] = self.folds - 1
         for i, (m, s) in enumerate(self.order):
             visit = {
@@ -98,7 +98,7 @@ def last_folds(block: Block) -> dict[int, int]:
 def done_latency(params: Params) -> int:
     """From a fold's issue: the last row's feeder, the last column, that cell's first register, its result."""
     c = params.config
-    return c.rows_f * FeederRow.LATENCY + (c.cols - 1) + 1 + ValuePE.RESULT_LATENCY
+    return (c.rows_f - 1) * FeederRow.SKEW + FeederRow.LATENCY + (c.cols - 1) + 1 + ValuePE.RESULT_LATENCY
 
 
 @pytest.mark.parametrize("params", SHAPES)
@@ -146,5 +146,5 @@ def check_pulses(block: Block, seen: list[tuple[Any, ...]]) -> None:
     folds = [i * block.visit + FoldWalker.LATENCY + f for i in range(len(block.order)) for f in range(block.folds)]
     assert [t for t, cycle in enumerate(seen) if cycle[-2]] == folds
     keys = [i for i, (_, s) in enumerate(block.order) if s == p.config.slots - 1]
-    lag = FoldWalker.LATENCY + block.folds - 1 + p.config.rows_f * FeederRow.LATENCY
+    lag = FoldWalker.LATENCY + block.folds - 1 + p.config.rows_f * FeederRow.SKEW
     assert [t for t, cycle in enumerate(seen) if cycle[-1]] == [i * block.visit + lag for i in keys]

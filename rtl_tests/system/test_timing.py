@@ -8,6 +8,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from hwgen.array.feeder import FeederRow
 from hwgen.array.value_pe import ValuePE
 from hwgen.control.causes import BUSY, Cause
 from hwgen.control.job import geometry
@@ -88,7 +89,7 @@ def way_out(core: Params, queries: int, head: Head | None = None) -> int:
     assert c.cols * beats > shape["last_step"], "the drain would wait for the visits"
     # Folds of E that are not there are not waited for.
     latency = issue_latency() + value_latency(core) - (core.folds_e - 1 - shape["last_fold_e"])
-    corner = latency + shape["last_fold_f"] + c.rows_f + c.cols
+    corner = latency + shape["last_fold_f"] + (c.rows_f - 1) * FeederRow.SKEW + FeederRow.LATENCY + c.cols
     first_step = corner + ValuePE.RESULT_LATENCY + 1
     return first_step + queries * beats + output_latency(core)
 

@@ -150,7 +150,7 @@ async def sums_are_exact(dut) -> None:
             assert signed(seen[t][c], core.sum_bits) == sums[c]
     last = [t for t, (tag, _) in plan.folds.items() if tag["last_fold"] and tag["visit"]["key_last"]]
     # The last row has read its element when the fold has gone down all feeders.
-    read = [t + core.config.rows_e * FeederRow.LATENCY for t in last]
+    read = [t + core.config.rows_e * FeederRow.SKEW for t in last]
     assert [t for t, cycle in enumerate(seen) if cycle[-1]] == read
     assert len(plan.folds) == PHASES * VISITS * core.folds_e and len(last) > VISITS
 

@@ -114,7 +114,7 @@ class Plan:
         self.accumulate(slot, place, first)
         if key_last:
             self.ready.remove(place)
-            self.freed.append(start + folds - 1 + core.config.rows_f * FeederRow.LATENCY)
+            self.freed.append(start + folds - 1 + core.config.rows_f * FeederRow.SKEW)
             # A row buffer takes note of `freed` at the end of its cycle.
             self.at(self.freed[-1] + 1, lambda: self.renew(place))
         if last:
@@ -138,7 +138,7 @@ class Plan:
         """The slot's results are there when the corner cell has written the last fold."""
         c = self.core.config
         last = self.now + FoldWalker.LATENCY + self.folds - 1
-        corner = last + c.rows_f * FeederRow.LATENCY + c.cols
+        corner = last + (c.rows_f - 1) * FeederRow.SKEW + FeederRow.LATENCY + c.cols
         t = corner + ValuePE.RESULT_LATENCY
         self.done[t] = slot
         self.waiting.add(slot)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import NamedTuple
 
+from hwgen.array.feeder import FeederRow
 from hwgen.array.value_pe import ValuePE
 from hwgen.control.causes import BUSY, Cause
 from hwgen.control.job import geometry
@@ -33,13 +34,15 @@ class Delays(NamedTuple):
     @staticmethod
     def of(params: Params, last_fold_e: int, last_fold_f: int) -> Delays:
         c, issue = params.config, issue_latency()
-        value = issue + last_fold_e + score_latency(params) + FoldSum.LATENCY + lane_latency(params)
-        freed = value + last_fold_f + c.rows_f
+        weight = issue + last_fold_e + score_latency(params) + FoldSum.LATENCY + lane_latency(params)
+        # The weight has one more cycle to its column, the value row so many to its own.
+        freed = weight + 1 - FeederRow.LATENCY + last_fold_f + c.rows_f
+        corner = freed + FeederRow.LATENCY - FeederRow.SKEW + c.cols
         return Delays(
             issue + last_fold_e + key_latency(params) + c.rows_e,
             freed,
-            value + c.cols - 1,
-            freed + c.cols + ValuePE.RESULT_LATENCY,
+            weight + c.cols - 1,
+            corner + ValuePE.RESULT_LATENCY,
         )
 
 
