@@ -340,8 +340,8 @@ def _walker(walker: Any) -> Holder:
 
 def _write_holders(machine: Clockwork) -> Iterator[Holder]:
     writes = machine.writes
-    fixed: tuple[str, ...] = ("behind", "address", "in_flight", "bursts", "order", "left", "free", "word", "credit")
-    yield Holder(writes, fixed, ("setting_out", "landed"), ("answers",), queues={"orders": ()})
+    fixed: tuple[str, ...] = ("behind", "address", "in_flight", "bursts", "order", "left", "free", "moved", "word")
+    yield Holder(writes, (*fixed, "credit"), ("setting_out", "landed"), ("answers",), queues={"orders": ()})
     for writer in machine.writers.values():
         fixed = ("spare", "ready", "offered", "burst", "passed", "level", "arrived", "leaving")
         yield Holder(writer, fixed)

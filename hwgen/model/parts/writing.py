@@ -151,9 +151,10 @@ class WriteEngine:
 
     Members: clients; behind (the arbiter's turn); address (AW is offered); in_flight; orders (queue of owners and
     lengths); order, left (the burst that is sent: its owner, and words left, -1 if none is); free (words that may set
-    out), room (one may, in this cycle), setting_out (words of this and the next cycles' landings), landed, word (on W):
-    None, or whether a word is its burst's last one; bursts (in memory: taken addresses whose last word has not come),
-    answers (times of responses); credit; waits.
+    out), moved (a word has left the landing queue, and one more may from the next cycle on), room (one may, in this
+    cycle), setting_out (words of this and the next cycles' landings), landed, word (on W): None, or whether a word is
+    its burst's last one; bursts (in memory: taken addresses whose last word has not come), answers (times of
+    responses); credit; waits.
     """
 
     def __init__(self, params: Params, clients: list[WriteClient], latency: int, bandwidth: int) -> None:
@@ -167,7 +168,7 @@ class WriteEngine:
         self.answers: deque[int] = deque()
         self.behind = self.in_flight = self.bursts = self.waits = self.order = 0
         self.left, self.quiet = -1, 0
-        self.address, self.room = False, True
+        self.address, self.moved, self.room = False, False, True
         self.credit = MOST_CREDIT
 
     def idle(self) -> bool:
@@ -212,11 +213,10 @@ class WriteEngine:
     def _land(self, free: bool) -> None:
         """The words that have landed; the next one goes on W if that is free."""
         self.room = self.free > 0
+        self.free += self.moved
+        self.moved = free and bool(self.landed)
         if free:
-            self.word = None
-            if self.landed:
-                self.word = self.landed.popleft()
-                self.free += 1
+            self.word = self.landed.popleft() if self.landed else None
         word = self.setting_out.popleft()
         if word is not None:
             self.landed.append(word)

@@ -72,10 +72,11 @@ def landing_entries(part: WriteEngine, opened: Opened) -> list[tuple[Any, Any]]:
 
 
 def landing_holds(bench: Bench, opened: Opened) -> None:
-    """Every place where words land is free, or for a word that is there or on its way."""
+    """Every place where words land is free, will be in the next cycle, or is for a word that is there or on its way."""
     used, free, write, read = (opened.inner(f"landing.{name}") for name in ("used", "free", "write", "read"))
+    moved = opened.inner("landing.moved")
     some, room = opened.inner("landing.some"), opened.inner("landing").room
-    bench.check(free + used + total(opened.inner("way")) == WORDS_UNDER_WAY)
+    bench.check(free + moved + used + total(opened.inner("way")) == WORDS_UNDER_WAY)
     bench.check((read.addr + used)[: len(read.addr)] == write.addr)
     bench.check((some == (used != 0)) & (room == (free != 0)))
 
