@@ -27,9 +27,9 @@ class DescriptorUnit(Part):
     """`(code, offset) = descriptor_rules.check(descriptor)`.
 
     First every field is looked at, all at once; if they are fine, head groups are and beside them tensors, one after
-    the other. `done` comes behind the last word by 11 cycles and the longer of these checks: 75 cycles with one batch,
-    one head and L = S = 1024, never more than 336. Of several findings the first is searched a cycle each: up to 48
-    cycles if it is a field's, 346 if not.
+    the other. `done` comes behind the last word by 12 cycles and the longer of these checks: 76 cycles with one batch,
+    one head and L = S = 1024, never more than 337. Of several findings the first is searched a cycle each: up to 49
+    cycles if it is a field's, 347 if not.
 
     Members: start (take a descriptor, whatever the unit was doing: its words come from the second cycle on); words;
     done (a pulse, once a start); code (Fault, NONE if all is well) and offset (the byte of the field), which hold from
@@ -142,14 +142,18 @@ class DescriptorUnit(Part):
         # What is found is looked at, and a cycle later it is known whether that is nothing.
         looking, clean = Signal(), Signal()
         judging, waiting, calculated = Signal(), Signal(), Signal()
-        extents = Signal(len(together))
-        m.d.sync += extents.eq(Cat(wrong for *_, wrong in together))
+        fields, complete, extents = Signal(len(alone)), Signal(), Signal(len(together))
+        m.d.sync += [
+            fields.eq(Cat(wrong for *_, wrong in alone)),
+            complete.eq(full & ~start),
+            extents.eq(Cat(wrong for *_, wrong in together)),
+        ]
         m.d.comb += begin.eq(judging & ~calculated & clean & ~start)
         m.d.sync += [self.done.eq(0), looking.eq(0), clean.eq(found == 0)]
         with m.If(start):
             m.d.sync += [judging.eq(0), waiting.eq(0)]
-        with m.Elif(full):
-            m.d.sync += [found.eq(Cat(wrong for *_, wrong in alone)), position.eq(0), looking.eq(1), calculated.eq(0)]
+        with m.Elif(complete):
+            m.d.sync += [found.eq(fields), position.eq(0), looking.eq(1), calculated.eq(0)]
         with m.Elif(looking):
             m.d.sync += judging.eq(1)
         with m.Elif(judging & clean):

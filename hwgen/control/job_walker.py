@@ -93,6 +93,9 @@ class JobWalker(Part):
         self._kind, self._asking, self._turn = Signal(2), Signal(), Signal(range(len(self._turns)))
         self._asked = Signal()
         self._group = Signal(GROUP_BITS)
+        # The descriptor is far, and stands for longer than that.
+        self._has_lengths = Signal()
+        m.d.sync += self._has_lengths.eq(d.key_lengths)
         self._connect_lengths(m)
         self._offers(m)
         self._pass(m)
@@ -106,7 +109,7 @@ class JobWalker(Part):
                     self._begin(m, ADDRESSES)
             with m.State("PASS"):
                 with m.If(~self._asking & ~self._asked):
-                    with m.If(d.key_lengths & (self._kind != HEADS)):
+                    with m.If(self._has_lengths & (self._kind != HEADS)):
                         m.next = "LENGTH"
                     with m.Else():
                         self._begin_offer(m)

@@ -88,6 +88,10 @@ class TensorCheck(Part):
             self._ends.eq(self._adding & self._final),
             self._of_keys.eq((self._tensor & tensors("k", "v")).any()),
         ]
+        # Steps in each dimension.
+        names = ("batches", "query_heads", "kv_heads", "queries", "keys")
+        self._steps = {name: Signal(len(getattr(self, name)), name=f"steps_{name}") for name in names}
+        m.d.sync += [steps.eq(getattr(self, name) - 1) for name, steps in self._steps.items()]
         of_queries, of_keys = Signal(ADDRESS), Signal(ADDRESS)
         # A single step is a product of one bit.
         self._two_queries, self._two_keys = Signal(ADDRESS), Signal(ADDRESS)
@@ -149,13 +153,14 @@ class TensorCheck(Part):
 
     def _count(self) -> Value:
         """Steps in the dimension whose field is there, one to the address."""
+        steps = self._steps
         counts = (
-            self.batches,
-            Mux(self._of_keys, self.kv_heads, self.query_heads),
-            Mux(self._of_keys, self.keys, self.queries),
-            2,
+            steps["batches"],
+            Mux(self._of_keys, steps["kv_heads"], steps["query_heads"]),
+            Mux(self._of_keys, steps["keys"], steps["queries"]),
+            1,
         )
-        return reduce(or_, (Mux(bit, count, 0) for bit, count in zip(self._seen, counts, strict=True))) - 1
+        return reduce(or_, (Mux(bit, count, 0) for bit, count in zip(self._seen, counts, strict=True)))
 
     def _look(self, m: Module) -> None:
         """Keep the field if it is the smallest so far."""

@@ -10,7 +10,7 @@ from hwgen.model.work import Work
 
 ASK, FETCH, CHECK, RUN, SETTLE = range(5)
 
-FULL, JUDGE, SETTLED_VERDICT, TOLD = DescriptorStore.LATENCY, 3, 4, 2
+FULL, JUDGE, SETTLED_VERDICT, TOLD = DescriptorStore.LATENCY, 4, 4, 2
 """Cycles of `DescriptorStore`, `DescriptorUnit` and `CommandQueue`: from the last word to `full`; from there to the
 checks' start; from their end to `done`: findings are told, collected, and judged; from there until the queue knows and
 says so."""
