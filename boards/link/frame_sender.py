@@ -41,15 +41,16 @@ class FrameSender(Part):
         place(m, "crc", crc)
         shift, left, wait = Signal(8 * HEADER.size), Signal(COUNT_BITS), Signal(range(FETCH_CYCLES + 1))
         data, closing, byte = Signal(), Signal(), Signal(8)
-        m.d.comb += [self.busy.eq(1), crc.data.eq(byte)]
+        m.d.comb += crc.data.eq(byte)
         special = Signal()
         m.d.sync += special.eq((byte == FLAG) | (byte == ESCAPE))
         with m.FSM():
             with m.State("IDLE"):
-                m.d.comb += [self.busy.eq(0), crc.start.eq(1)]
+                m.d.comb += crc.start.eq(1)
                 m.d.sync += [shift.eq(self.header), left.eq(HEADER.size), data.eq(0), closing.eq(0)]
                 m.d.sync += self.address.eq(0)
                 with m.If(self.start):
+                    m.d.sync += self.busy.eq(1)
                     m.next = "OPEN"
             with m.State("OPEN"):
                 m.d.comb += [self.output.valid.eq(1), self.output.payload.eq(FLAG)]
@@ -90,6 +91,7 @@ class FrameSender(Part):
             with m.State("CLOSE"):
                 m.d.comb += [self.output.valid.eq(1), self.output.payload.eq(FLAG)]
                 with m.If(self.output.ready):
+                    m.d.sync += self.busy.eq(0)
                     m.next = "IDLE"
         return m
 

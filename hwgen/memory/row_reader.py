@@ -1,6 +1,6 @@
 """Brings the rows of a tensor."""
 
-from amaranth.hdl import Module, unsigned
+from amaranth.hdl import Module, Signal, unsigned
 from amaranth.lib import stream
 from amaranth.lib.wiring import In, Out, connect, flipped
 from amaranth.utils import ceil_log2
@@ -59,7 +59,10 @@ class RowReader(Part):
         connect(m, unpacker.output, flipped(self.output))
         for name in ("stride", "head_stride", "group", "row_bytes", "packed"):
             m.d.comb += getattr(walker, name).eq(getattr(self, name))
-        m.d.comb += unpacker.elements.eq(self.elements)
+        # Far off, and there long before.
+        elements = Signal.like(self.elements)
+        m.d.sync += elements.eq(self.elements)
+        m.d.comb += unpacker.elements.eq(elements)
         self._queue_runs(m, walker, unpacker)
         return m
 

@@ -55,6 +55,9 @@ class RowWriter(Part):
         connect(m, packer.words, flipped(self.words))
         for name in ("stride", "head_stride", "group", "row_bytes", "packed"):
             m.d.comb += getattr(walker, name).eq(getattr(self, name))
+        # Far off, and there long before.
+        elements = Signal.like(self.elements)
+        m.d.sync += elements.eq(self.elements)
         m.d.comb += [
             # A job is one block.
             walker.block.valid.eq(self.rows.valid),
@@ -62,7 +65,7 @@ class RowWriter(Part):
             walker.block.payload.rewind.eq(0),
             walker.block.payload.last.eq(1),
             self.rows.ready.eq(walker.block.ready),
-            packer.elements.eq(self.elements),
+            packer.elements.eq(elements),
             packer.run.valid.eq(walker.run.valid),
             packer.run.payload.offset.eq(walker.run.payload.offset),
             packer.run.payload.rows.eq(walker.run.payload.rows),
