@@ -1,6 +1,6 @@
 """Tells the readers of Q, K and V which rows a block needs."""
 
-from amaranth.hdl import Const, Module, Mux, Signal, unsigned
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, unsigned
 from amaranth.lib import data, stream
 from amaranth.lib.wiring import In, Out
 
@@ -26,6 +26,8 @@ class FetchFork(Part):
     While the core is hungry Q goes first on the bus, but only the block it is hungry for: keys for it must not wait
     behind the queries of the next one.
 
+    Ready in every other cycle at most, one behind that in which all queues have room: blocks are longer than that.
+
     Members: fetch; q, k, v; hungry, loaded (the core's).
     """
 
@@ -42,8 +44,9 @@ class FetchFork(Part):
         layout = row_block_layout()
         wanted = {"q": (block.queries, 0), "k": (block.fresh, block.rewind), "v": (block.fresh, block.rewind)}
         queues = {name: Queue(width=layout.size, depth=DEPTH) for name in wanted}
-        ready = queues["q"].w_rdy & queues["k"].w_rdy & queues["v"].w_rdy
-        m.d.comb += self.fetch.ready.eq(ready)
+        ready, taken = Signal(), Signal()
+        m.d.comb += [self.fetch.ready.eq(ready), taken.eq(self.fetch.valid & ready)]
+        m.d.sync += ready.eq(Cat(queue.w_rdy for queue in queues.values()).all() & ~taken)
         open_gates = {"q": queries_may_go(m, self), "k": Const(1), "v": Const(1)}
         for name, (rows, rewind) in wanted.items():
             queue, output = queues[name], getattr(self, name)
@@ -53,7 +56,7 @@ class FetchFork(Part):
                 entry.rows.eq(rows),
                 entry.rewind.eq(rewind),
                 entry.last.eq(block.job_last),
-                queue.w_en.eq(self.fetch.valid & ready),
+                queue.w_en.eq(taken),
                 output.payload.eq(queue.r_data),
                 output.valid.eq(queue.r_rdy & open_gates[name]),
                 queue.r_en.eq(output.ready & open_gates[name]),

@@ -259,7 +259,7 @@ def _control_holders(machine: Clockwork) -> Iterator[Holder]:
     yield Holder(walker, fixed, counts=counts, records={"block": block, "there": block})
     for output in walker.outputs:
         yield Holder(_Only(output), (), queues={"queue": block})
-    yield Holder(fetch, ("ahead", "offered", "closed"))
+    yield Holder(fetch, ("ahead", "offered", "closed", "room"))
     for queue in fetch.list:
         yield Holder(_Only(queue), (), queues={"queue": (below(1),)})
     fixed = ("state", "wait", "offering", "heads_taken", "there", "finished", "room")

@@ -119,14 +119,14 @@ class BlockWalker:
 class FetchFork:
     """`FetchFork`: rows for the readers of Q, K and V.
 
-    Members: blocks (queue), queues; ahead, offered, closed (of the gate in front of Q).
+    Members: blocks (queue), queues; room (a block may be taken); ahead, offered, closed (of the gate in front of Q).
     """
 
     def __init__(self, blocks: Fifo, bell: Bell) -> None:
         self.blocks, self.bell = blocks, bell
         self.queues = {name: Fifo(fetch_fork.DEPTH, bell) for name in ("q", "k", "v")}
         self.list = list(self.queues.values())
-        self.ahead, self.offered, self.closed = 0, False, False
+        self.ahead, self.offered, self.closed, self.room = 0, False, False, False
 
     def gate(self) -> bool:
         """Queries may be asked for."""
@@ -142,7 +142,11 @@ class FetchFork:
         if closed != self.closed:
             self.closed, self.bell.rung = closed, True
         self.offered = q.ready and gate and not q.taken
-        if self.blocks.ready and q.room() and k.room() and v.room():
+        taken = self.blocks.ready and self.room
+        room = not taken and q.room() and k.room() and v.room()
+        if room != self.room:
+            self.room, self.bell.rung = room, True
+        if taken:
             block = self.blocks.head
             self.blocks.take()
             rows = Rows(block.rewind, block.last, block.fresh)
