@@ -37,7 +37,7 @@ def lse_beat(params: Params) -> data.StructLayout:
 
 def read_latency(params: Params) -> int:
     """Cycles from a drain step to the address of its values."""
-    return RESULT_LATENCY + reciprocal_latency(params)
+    return RESULT_LATENCY + reciprocal_latency(params) + 1
 
 
 def output_latency(params: Params) -> int:
@@ -153,17 +153,18 @@ class OutputUnit(Part):
         ]
 
     def _fetch(self, m: Module, reciprocal: Reciprocal) -> tuple:
-        """Address the value array; its divisor waits for the values, the step for what becomes of them."""
+        """Address the value array, from registers; its divisor waits for the values, the step for what becomes of
+        them."""
         step, divisor = reciprocal.step_out, reciprocal.divisor
         reads = step.valid & ~step.void
-        m.d.comb += [
+        m.d.sync += [
             self.drain_columns.eq(Mux(reads, 1 << step.column, 0)),
             self.drain_rows.eq(1 << step.group),
             self.drain_address.eq(beat_address(step)),
             self.drained.eq(reads & step.slot_last),
             self.drained_slot.eq(step.slot),
         ]
-        late = drain_latency(self._params)
+        late = 1 + drain_latency(self._params)
         return (
             delayed(m, step, late + NormaliserLane.LATENCY, "step_at", reset_less=False),
             delayed(m, divisor, late, "divisor_at"),
