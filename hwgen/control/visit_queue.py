@@ -47,7 +47,10 @@ class VisitQueue(Part):
         behind: list[data.View] = [*entries[1:], self.visit]
         for i, (entry, after) in enumerate(zip(entries, behind, strict=True)):
             before = there[i - 1] if i else Const(1, 1)
-            filled = Mux(self.pop, there[i + 1] | (self.push & (there[i] if i else 1)), there[i] | (self.push & before))
+            filled = Signal(name=f"filled_{i}")
+            m.d.comb += filled.eq(
+                Mux(self.pop, there[i + 1] | (self.push & (there[i] if i else 1)), there[i] | (self.push & before))
+            )
             m.d.sync += there[i].eq(filled)
             if i == depth - 1:
                 m.d.comb += self.room_next.eq(~filled)

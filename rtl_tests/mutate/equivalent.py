@@ -65,8 +65,8 @@ RULES = [
     ),
     Rule(
         "tensor_check",
-        r"\\\$signal\$31  <= \\\$167 ;",
-        r"\\\$signal\$31  <= 4'h7 & \(\\\$167 \);",
+        r"\\\$signal\$31  <= \\\$176 ;",
+        r"\\\$signal\$31  <= 4'h7 & \(\\\$176 \);",
         "of what is still to be asked for the top bit is the address, which is asked for alone: then nothing is left",
     ),
     Rule(
@@ -83,8 +83,8 @@ RULES = [
     ),
     Rule(
         "block_fork",
-        r"\.w_data\(input__payload\),",
-        r"\.w_data\(165'hf+ & \(input__payload\)\),",
+        r"\.w_data\(w_data\),",
+        r"\.w_data\(165'hf+ & \(w_data\)\),",
         "the top bit is `job_last`, at which loader and issuer do not look; where drain and fetch do, a test notices",
     ),
     Rule(
@@ -113,8 +113,8 @@ RULES = [
     ),
     Rule(
         "visit_queue",
-        r"assign \\\$9  = push & second_there;",
-        r"assign \\\$9  = 1'h0;",
+        r"assign \\\$5  = push & second_there;",
+        r"assign \\\$5  = 1'h0;",
         "nothing is pushed while there is no room, which is while the second place is taken",
     ),
     Rule(
@@ -143,8 +143,8 @@ RULES = [
     ),
     Rule(
         "block_fork",
-        r"\.w_data\(input__payload\),",
-        r"\.w_data\(196'h7f+ & \(input__payload\)\),",
+        r"\.w_data\(w_data\),",
+        r"\.w_data\(196'h7f+ & \(w_data\)\),",
         "the top bit is that of the head's number, at which the issuer does not look",
         "bounds queue_1",
     ),
