@@ -48,8 +48,8 @@ BUGS = [
     Bug(
         "a rescale by 16 and more shifts by 32",
         "array/value_pe.py",
-        "old >> (shift[4:] << 4)",
-        "old >> (shift[4:] << 5)",
+        "old >> (shift_late[4:] << 4)",
+        "old >> (shift_late[4:] << 5)",
         "test_value_pe.py::test_random_visits",
     ),
     Bug(
