@@ -43,7 +43,7 @@ class DrainWalker(Part):
     lasts. A row ends where F does.
 
     A slot is walked when the value array has said `done`, or at once if it is void. Latency 1 cycle from `done` to its
-    first step; throughput 1 step a cycle.
+    first step, and from a block; throughput 1 step a cycle within a block.
 
     Where keys are given as segments, `void` tells each block's void slots once it is wholly issued. That is before
     any later block is, so nothing of a later block is `done` while a void slot still counts as one that is not.
@@ -70,23 +70,34 @@ class DrainWalker(Part):
         step = self.step
         block = self.block.payload
         groups = c.rows_f // c.out_beat
-        walked, row_end = Signal(range(c.head_f + c.out_beat)), Signal()
-        m.d.comb += row_end.eq(walked + c.out_beat >= self.head_f)
+        # Known ahead of the step: the row ends with it, the slot is the last one, its last column.
+        walked, row_end = Signal(range(c.head_f + 2 * c.out_beat)), Signal()
+        self._known, last_slot, last_column = Signal(), Signal(), Signal.like(step.column)
         with m.If(step.valid):
             m.d.sync += walked.eq(Mux(row_end, 0, walked + c.out_beat))
         ends = {
             "group": row_end | (step.group == groups - 1),
             "fold": row_end,
-            "column": step.column == Mux(step.slot == block.slots, block.width - 1, c.cols - 1),
-            "slot": step.slot == block.slots,
+            "column": step.column == last_column,
+            "slot": last_slot,
         }
         position = {name: Signal.like(step[name], name=f"at_{name}") for name in ends}
         for name, signal in position.items():
             m.d.comb += step[name].eq(signal)
-        slot_end = Signal()
+        slot_end, single = Signal(), c.out_beat >= self.head_f
+        m.d.sync += self._known.eq(self.block.valid & ~self.block.ready)
+        with m.If(~self._known):
+            m.d.sync += row_end.eq(single)
+        with m.Elif(step.valid):
+            m.d.sync += row_end.eq(Mux(row_end, single, walked + 2 * c.out_beat >= self.head_f))
+        # The slot that is walked from the next cycle on.
+        following = Mux(self._known, position["slot"] + 1, 0)
+        last = following == block.slots
+        with m.If(~self._known | (step.valid & slot_end)):
+            m.d.sync += [last_slot.eq(last), last_column.eq(Mux(last, block.width, c.cols) - 1)]
         m.d.comb += [
-            step.void.eq(self._void(m)),
-            step.valid.eq(self.block.valid & self.room & (step.void | Array(done)[position["slot"]])),
+            step.void.eq(self._void(m, following, step.valid & slot_end)),
+            step.valid.eq(self._known & self.room & (step.void | Array(done)[position["slot"]])),
             step.first.eq((step.group == 0) & (step.fold == 0)),
             step.last.eq(row_end),
             slot_end.eq(row_end & ends["column"]),
@@ -106,11 +117,16 @@ class DrainWalker(Part):
                 m.d.sync += done[i].eq(0)
         return m
 
-    def _void(self, m: Module):
-        """The current slot is known to be void."""
+    def _void(self, m: Module, following, ends):
+        """The current slot is known to be void; the one that follows, where it ends."""
         block, slot = self.block.payload, self.step.slot
         if not self._params.segmented:
-            return (block.keys == 0) | (slot < block.void_slots)
+            void, no_keys = Signal(), Signal()
+            with m.If(~self._known):
+                m.d.sync += [no_keys.eq(block.keys == 0), void.eq((block.keys == 0) | (block.void_slots != 0))]
+            with m.Elif(ends):
+                m.d.sync += void.eq(no_keys | (following < block.void_slots))
+            return void
         # No more blocks are issued and not yet walked than fit into this walker's queue of blocks.
         m.submodules.voids = voids = SyncFIFOBuffered(width=self._params.config.slots, depth=DEPTH)
         m.d.comb += [

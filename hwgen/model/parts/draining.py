@@ -20,7 +20,7 @@ class Drain:
 
     Members: block (queue); results (slots that are done); slot, column, beat (where it is); credits, lse_credits
     (places that are taken), room (for what may be on its way, and one more); steps (times and flags of beats on their
-    way to `o`), records (times of those to `lse`).
+    way to `o`), records (times of those to `lse`); known (a block is looked at).
     """
 
     def __init__(self, params: Params, head_f: int, block: Fifo, issuer: Issuer) -> None:
@@ -35,7 +35,7 @@ class Drain:
         self.steps: deque[tuple[int, int]] = deque()
         self.records: deque[int] = deque()
         self.slot = self.column = self.beat = self.credits = self.lse_credits = 0
-        self.room = True
+        self.room, self.known = True, False
 
     def tick(self, now: int) -> None:
         """Behind those that take beats of `o` and `lse`."""
@@ -45,7 +45,7 @@ class Drain:
         self.credits -= self.o.taken
         self.lse_credits -= self.lse.taken
         self.room = self.credits < self.depth - 1 and self.lse_credits < LSE_DEPTH - 1
-        if room and self.block.ready:
+        if room and self.known:
             block = self.block.head
             void = block.keys == 0 or self.slot < block.void_slots
             if void or self.results[self.slot]:
@@ -53,6 +53,7 @@ class Drain:
         done = self.issuer.done
         if done and done[0][0] == now:
             self.results[done.popleft()[1]] = True
+        self.known = self.block.ready and not self.block.taken
         self._queue(now)
 
     def _calm(self, now: int) -> bool:
@@ -62,7 +63,9 @@ class Drain:
         done = self.issuer.done
         if done and done[0][0] == now:
             return False
-        if not self.block.ready:
+        if self.known != self.block.ready:
+            return False
+        if not self.known:
             return True
         block = self.block.head
         return not (self.results[self.slot] or block.keys == 0 or self.slot < block.void_slots)
