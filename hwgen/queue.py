@@ -19,8 +19,7 @@ class Queue(Part):
     Latency 2 cycles; throughput 1. With `rests` the next word comes a cycle behind the one that was taken, throughput
     1/2: a register then enables all of the word's.
 
-    Members: w_data, w_en, w_rdy; r_data, r_rdy, r_en; empty (holds no word); ample (a cycle ago there was a place for
-    two more words: a register that follows no enable, for a writer that waits for it and so needs no w_rdy).
+    Members: w_data, w_en, w_rdy; r_data, r_rdy, r_en; empty (holds no word).
     """
 
     def __init__(self, width: int, depth: int, rests: bool = False) -> None:
@@ -29,7 +28,7 @@ class Queue(Part):
         self._width, self._depth, self._rests = width, depth, rests
         super().__init__(
             {"w_data": In(width), "w_en": In(1), "w_rdy": Out(1, init=1)}
-            | {"r_data": Out(width), "r_en": In(1), "r_rdy": Out(1), "empty": Out(1), "ample": Out(1, init=depth > 2)}
+            | {"r_data": Out(width), "r_en": In(1), "r_rdy": Out(1), "empty": Out(1)}
         )
 
     def elaborate(self, platform: Any) -> Module:
@@ -48,7 +47,7 @@ class Queue(Part):
             self.empty.eq(~some & ~self.r_rdy),
         ]
         offered = read.en | (self.r_rdy & ~self.r_en)
-        m.d.sync += [self.r_rdy.eq(offered), self.ample.eq(level < places - 1)]
+        m.d.sync += self.r_rdy.eq(offered)
         if self._rests:
             more = Mux(write.en != read.en, write.en | (level != 1), some)
             m.d.sync += reading.eq(more & ~offered)
@@ -70,7 +69,7 @@ class Slice(Part):
     """A register between two streams of `width` bits, and a second one behind it for what comes before the writer knows
     that nothing is taken: `input.ready` is a register.
 
-    Latency LATENCY cycles; throughput 1. `soon` is what `input.ready` will be in the next cycle, for writers far off.
+    Latency LATENCY cycles; throughput 1.
     """
 
     LATENCY = 1
@@ -78,9 +77,7 @@ class Slice(Part):
     def __init__(self, width: int) -> None:
         self._width = width
         payload = unsigned(width)
-        super().__init__(
-            {"input": In(stream.Signature(payload)), "output": Out(stream.Signature(payload)), "soon": Out(1, init=1)}
-        )
+        super().__init__({"input": In(stream.Signature(payload)), "output": Out(stream.Signature(payload))})
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
@@ -91,9 +88,8 @@ class Slice(Part):
             source.ready.eq(~waiting),
             output.payload.eq(offered),
             stuck.eq(output.valid & ~output.ready),
-            self.soon.eq(~(stuck & (source.valid | waiting))),
         ]
-        m.d.sync += waiting.eq(~self.soon)
+        m.d.sync += waiting.eq(stuck & (source.valid | waiting))
         with m.If(~waiting):
             m.d.sync += following.eq(source.payload)
         with m.If(~stuck):
