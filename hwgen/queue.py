@@ -66,8 +66,9 @@ class Queue(Part):
 
 
 class Slice(Part):
-    """A register between two streams of `width` bits, and a second one behind it for what comes before the writer knows
-    that nothing is taken: `input.ready` is a register.
+    """Two registers between two streams of `width` bits, the second one for what comes before the writer knows that
+    nothing is taken: `input.ready` is a register. The registers take turns, so that what is taken enables none of them:
+    the next word is chosen from both.
 
     Latency LATENCY cycles; throughput 1.
     """
@@ -82,19 +83,23 @@ class Slice(Part):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         source, output = self.input, self.output
-        waiting, stuck = Signal(), Signal()
-        offered, following = Signal(self._width, reset_less=True), Signal(self._width, reset_less=True)
+        words = [Signal(self._width, name=f"word_{i}", reset_less=True) for i in range(2)]
+        # Which register is next to be taken, and to be filled; whether both are, or one is.
+        head, tail, full, some = Signal(), Signal(), Signal(), Signal()
+        enters, leaves = source.valid & ~full, some & output.ready
         m.d.comb += [
-            source.ready.eq(~waiting),
-            output.payload.eq(offered),
-            stuck.eq(output.valid & ~output.ready),
+            source.ready.eq(~full),
+            output.valid.eq(some),
+            output.payload.eq(Mux(head, words[1], words[0])),
         ]
-        m.d.sync += waiting.eq(stuck & (source.valid | waiting))
-        with m.If(~waiting):
-            m.d.sync += following.eq(source.payload)
-        with m.If(~stuck):
-            m.d.sync += output.valid.eq(source.valid | waiting)
-            m.d.sync += offered.eq(Mux(waiting, following, source.payload))
+        m.d.sync += [head.eq(head ^ leaves), tail.eq(tail ^ enters)]
+        for i, word in enumerate(words):
+            with m.If(~full & (tail == i)):
+                m.d.sync += word.eq(source.payload)
+        with m.If(enters & ~leaves):
+            m.d.sync += [full.eq(some), some.eq(1)]
+        with m.Elif(leaves & ~enters):
+            m.d.sync += [full.eq(0), some.eq(full)]
         return m
 
 
