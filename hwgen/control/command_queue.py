@@ -184,6 +184,7 @@ class CommandQueue(Part):
         with m.State("FETCH"):
             with m.If(self._loaded & ~self._interrupted):
                 m.next = "RUN"
+                m.d.sync += self.run.eq(self._good)
                 with m.If(~self._good):
                     self._report(m, self.code, self._address + self.offset)
                     m.next = "FLUSH"
@@ -192,8 +193,8 @@ class CommandQueue(Part):
     def _work(self, m: Module) -> None:
         """Until everything is written."""
         with m.State("RUN"):
-            # Follows from nothing but the state, as it goes far; what it starts while the host interferes is reset.
-            m.d.comb += self.run.eq(1)
+            # `run` is a register, as it goes far; what it starts while the host interferes is reset.
+            m.d.sync += self.run.eq(0)
             m.next = "BEGUN"
             self._watch(m)
         with m.State("BEGUN"):
