@@ -1,6 +1,6 @@
 """Leads the resets of an ECP5 through its clock network, which place and route by itself uses for clocks only.
 
-A reset of some thousand flip-flops in all corners takes longer than any logic, and its wires are in the way of all
+A reset of some hundred flip-flops takes longer than any logic, and its wires are in the way of all
 others. A DCCA behind its register puts it on one of sixteen networks that reach every flip-flop. Logic that looks at a
 reset stays with the register's own wire: no quick way leads from the clock network into a LUT.
 
@@ -17,8 +17,8 @@ from boards.flow.netlist import Bit, Module, Netlist, Pin
 RESET = "LSR"
 """The port of a flip-flop that the clock network reaches."""
 
-WIDE = 500
-"""Flip-flops that make a net worth one of the networks."""
+WIDE = 250
+"""Flip-flops that make a net worth one of the networks: a dozen nets of the largest machine have more."""
 
 RELAY = "reset_relay"
 """The module of `hwgen.pipeline.ResetRelay`, a register of a reset."""
