@@ -22,7 +22,7 @@ class Stretch(Part):
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        left, heard, told = Signal(self._bits), Signal(), Signal()
+        left, heard, told = Signal(self._bits), Signal(reset_less=True), Signal(reset_less=True)
         # What is told comes from far, and goes to all bits.
         m.d.sync += [heard.eq(self.input), told.eq(heard)]
         with m.If(told):

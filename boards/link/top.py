@@ -101,7 +101,7 @@ class BoardTop(Part):
             (error, bridge.garbled | accelerator.interrupt),
             (link, bridge.received),
         ):
-            register = Signal()
+            register = Signal(reset_less=True)
             m.d.sync += register.eq(told)
             m.d.comb += lamp.input.eq(register)
         m.d.comb += [
