@@ -35,7 +35,7 @@ class ReadEngine(Part):
     flush:   from the next cycle on issues nothing more (an AR that is offered stays), and takes no word; another one
              later forgets requests and words, and takes no request; goes on by itself until the words that are in
              flight have come. Behind a reset no request is taken for a cycle
-    idle:    a cycle ago nothing was asked for, in flight or waiting to be taken, and no flush has begun
+    idle:    a cycle ago nothing was asked for, in flight or waiting to be taken, and no flush began
     fault:   READ_RESPONSE or READ_LAST, a cycle behind the beat; not while words are being forgotten. A burst ends with
              RLAST; words that come too many are dropped
     taken:   a word came for this client, a cycle ago
@@ -74,11 +74,14 @@ class ReadEngine(Part):
         place(m, "tracker", tracker)
         # A flush lasts until nothing is in flight.
         drop, empty, still = Signal(), Signal(len(self._clients)), Signal()
-        m.d.comb += self.idle.eq(empty.all() & still & ~drop)
+        # A flush has begun, and clients do not know yet.
+        dropped, begins = Signal(), Signal()
+        m.d.comb += [begins.eq(drop & ~dropped), self.idle.eq(empty.all() & still & ~begins)]
         m.d.sync += [
             drop.eq(self.flush | (drop & tracker.busy)),
+            dropped.eq(drop),
             empty.eq(Cat(client.empty for client in self._clients)),
-            still.eq(~self.taken.any() & ~tracker.busy & ~drop),
+            still.eq(~self.taken.any() & ~tracker.busy & ~begins),
         ]
         self._issue(m, drop)
         self._receive(m, drop)
