@@ -222,6 +222,7 @@ class Core(Part):
                     self._value.weights[column].weight.eq(group.weight[c]),
                     self._value.weights[column].shift.eq(group.shift[c]),
                 ]
+            m.d.comb += group.ends.eq(self._score.ends[i])
             for bank in range(2):
                 m.d.comb += [
                     group.mantissa[bank].eq(loader.mantissa[bank]),

@@ -39,6 +39,7 @@ class ScoreArray(Part):
     `timing.score_latency + c` cycles. Throughput 1 fold a cycle; nothing ever stalls.
 
     Members: tag, address (the fold issued this cycle); sum, tag_out (one a column; tag_out.valid marks a fold);
+    ends (one a lane, whose first column's tag is a visit's last fold: a register, as it chooses a whole visit);
     write_* (key buffer: `write_rows` selects groups of `beat` rows; may be read two cycles later);
     load_* (query operands: `load_rows` selects groups of `beat` rows, `load_columns` columns; may be read by the tag of
     the next cycle); freed (a key row has been read for the last time).
@@ -58,6 +59,7 @@ class ScoreArray(Part):
                 "address": In(key_address(params)),
                 "sum": Out(signed(params.sum_bits)).array(c.cols),
                 "tag_out": Out(layout).array(c.cols),
+                "ends": Out(1).array(params.lanes),
                 "write_rows": In(c.rows_e // c.beat),
                 "write_address": In(key_address(params)),
                 "write_data": In(data.ArrayLayout(element, c.beat)),
@@ -103,13 +105,15 @@ class ScoreArray(Part):
     def _place_tags(self, m: Module, tag) -> None:
         """Column 0 gets the tag when the last cell's sum is there, each further column a cycle later."""
         for _ in range(FeederRow.LATENCY - FeederRow.SKEW + ScorePE.LATENCY + self.FOOT):
-            following = Signal(score_tag_layout(self._params))
+            before, following = tag, Signal(score_tag_layout(self._params))
             m.d.sync += following.eq(tag)
             tag = following
         for c in range(self._params.config.cols):
             m.d.comb += self.tag_out[c].eq(tag)
+            if c % self._params.group == 0:
+                m.d.sync += self.ends[c // self._params.group].eq(before.valid & before.last_fold)
             if c + 1 < self._params.config.cols:
                 hop = TagHop(self._params)
                 place(m, f"tag_{c}", hop)
                 m.d.comb += hop.tag_in.eq(tag)
-                tag = hop.tag_out
+                before, tag = tag, hop.tag_out

@@ -29,7 +29,7 @@ class LaneGroup(Part):
     Latency FoldSum.LATENCY + `lane_latency` from a column's last fold to its weight at the lane's end, one more to
     `weight`.
 
-    Members: sum, tag (one a column); weight, shift (one a column); visit (tag of the weight that is at the lane's end
+    Members: sum, tag (one a column); ends (the first one's is a visit's last fold); weight, shift (one a column); visit (tag of the weight that is at the lane's end
     SoftmaxLane.TAG_LEAD cycles later); released, released_bank (the last column's weight of its block's last visit is
     there, so that nobody needs the block's queries any more); the lane's mantissa, scale_exponent, load_*,
     result_address, result, saturated, argument, pair, bias; entering (where there is a bias, the tag at the lane's
@@ -44,6 +44,7 @@ class LaneGroup(Part):
             {
                 "sum": In(signed(params.sum_bits)).array(params.group),
                 "tag": In(score_tag_layout(params)).array(params.group),
+                "ends": In(1),
                 "weight": Out(unsigned(n.weight_bits)).array(params.group),
                 "shift": Out(SHIFT_BITS).array(params.group),
                 "visit": Out(lane_tag_layout(params)),
@@ -106,11 +107,10 @@ class LaneGroup(Part):
             place(m, f"fold_sum_{c}", fold_sum)
             m.d.comb += [fold_sum.sum.eq(self.sum[c]), fold_sum.first_fold.eq(self.tag[c].first_fold)]
             sums.append(fold_sum)
-        first, more, ends = self.tag[0], Signal(), Signal()
+        more = Signal()
         valid, column = Signal(), Signal(range(self._params.group))
         visit, following = Signal(visit_layout(self._params), reset_less=True), Signal(visit_layout(self._params))
         m.d.comb += [
-            ends.eq(first.valid & first.last_fold),
             more.eq(valid & (column != self._params.group - 1)),
             lane.tag.visit.eq(visit),
             lane.tag.valid.eq(valid),
@@ -120,6 +120,6 @@ class LaneGroup(Part):
             next_column(following, visit),
         ]
         # The tag is in registers beside the sums.
-        m.d.sync += [visit.eq(Mux(ends, first.visit, following)), valid.eq(ends | more)]
+        m.d.sync += [visit.eq(Mux(self.ends, self.tag[0].visit, following)), valid.eq(self.ends | more)]
         if self._params.group > 1:
             m.d.sync += column.eq(Mux(more, column + 1, 0))

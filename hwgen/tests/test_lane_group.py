@@ -44,7 +44,7 @@ def random_sums(seed: int, params: Params, visits: int) -> Any:
 def cycles_of(sums: Any, params: Params) -> list[dict[str, Any]]:
     """Folds of consecutive visits, a column a cycle behind its left neighbour."""
     visits, group, folds = sums.shape
-    idle = {f"tag.{c}.valid": 0 for c in range(group)}
+    idle = {"ends": 0} | {f"tag.{c}.valid": 0 for c in range(group)}
     cycles: list[dict[str, Any]] = [dict(idle) for _ in range(visits * params.visit + group)]
     # No query is loaded: its field is 0, which the key's makes up for.
     ek = 2 * (params.input.bias - 1)
@@ -53,6 +53,8 @@ def cycles_of(sums: Any, params: Params) -> list[dict[str, Any]]:
         visit |= {"bank": i % 2, "block_last": int(i % 3 == 0)}
         tag = {"valid": 1, "fold": f, "first_fold": int(f == 0), "last_fold": int(f == folds - 1), "visit": visit}
         cycles[i * params.visit + c + f] |= {f"tag.{c}": tag, f"tag.{c}.valid": 1, f"sum.{c}": int(sums[i, c, f])}
+        if c == 0:
+            cycles[i * params.visit + f] |= {"ends": int(f == folds - 1)}
     for bank in range(2):
         cycles[0] |= {f"mantissa.{bank}": SCALE.mantissa, f"scale_exponent.{bank}": SCALE.exponent}
     return cycles

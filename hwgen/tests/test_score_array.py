@@ -86,7 +86,8 @@ def test_sums_and_tags_come_together(seed: int, params: Params) -> None:
     queries, keys = memories(rng, params)
     fill = filling(queries, keys, params)
     folds = [random_fold(rng, params) for _ in range(80)]
-    columns = [f"sum.{i}" for i in range(c.cols)] + [f"tag_out.{i}" for i in range(c.cols)] + ["freed"]
+    columns = [f"sum.{i}" for i in range(c.cols)] + [f"tag_out.{i}" for i in range(c.cols)]
+    columns += [*(f"ends.{i}" for i in range(params.lanes)), "freed"]
     seen = clocked(ScoreArray(params), [*fill, *folds], columns, latency + c.cols)[len(fill) :]
     for t, fold in enumerate(folds):
         tag, elements = fold["tag"], keys[:, fold["address"]]
@@ -94,6 +95,8 @@ def test_sums_and_tags_come_together(seed: int, params: Params) -> None:
             want = int(queries[:, i, operand_of(tag, params)] @ elements)
             assert seen[t + latency + i][i] == want
             assert seen[t + latency + i][c.cols + i] == tag_at(tag, i, params)
+        for i in range(params.lanes):
+            assert seen[t + latency + i * params.group][2 * c.cols + i] == (tag["valid"] & tag["last_fold"])
         # The lowest bank is read last, a cycle for each row.
         freed = seen[t + c.rows_e * FeederRow.SKEW][-1]
         assert freed == (tag["valid"] & tag["last_fold"] & tag["visit"]["key_last"])
