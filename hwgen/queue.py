@@ -17,15 +17,16 @@ class Queue(Part):
     `empty` follow no comparison: how full the queue will be is known a cycle before.
 
     Latency 2 cycles; throughput 1. With `rests` the next word comes a cycle behind the one that was taken, throughput
-    1/2: a register then enables all of the word's.
+    1/2: a register then enables all of the word's. If its places are `counted`, the writer knows of itself that there is
+    one: it never writes without `w_rdy`, which is not looked at.
 
     Members: w_data, w_en, w_rdy; r_data, r_rdy, r_en; empty (holds no word).
     """
 
-    def __init__(self, width: int, depth: int, rests: bool = False) -> None:
+    def __init__(self, width: int, depth: int, rests: bool = False, counted: bool = False) -> None:
         if depth < 2:
             raise ValueError(f"a queue must have at least 2 places, not {depth!r}")
-        self._width, self._depth, self._rests = width, depth, rests
+        self._width, self._depth, self._rests, self._counted = width, depth, rests, counted
         super().__init__(
             {"w_data": In(width), "w_en": In(1), "w_rdy": Out(1, init=1)}
             | {"r_data": Out(width), "r_en": In(1), "r_rdy": Out(1), "empty": Out(1)}
@@ -40,7 +41,7 @@ class Queue(Part):
         level, some = Signal(range(places + 1)), Signal()
         reading = Signal()
         m.d.comb += [
-            write.en.eq(self.w_en & self.w_rdy),
+            write.en.eq(self.w_en if self._counted else self.w_en & self.w_rdy),
             write.data.eq(self.w_data),
             read.en.eq(reading),
             self.r_data.eq(read.data),

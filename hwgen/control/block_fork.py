@@ -32,7 +32,7 @@ class BlockFork(Part):
 
     def elaborate(self, platform):
         m = Module()
-        queues = [Queue(width=self._layout.size, depth=DEPTH, rests=True) for _ in range(self._ways)]
+        queues = [Queue(width=self._layout.size, depth=DEPTH, rests=True, counted=True) for _ in range(self._ways)]
         # As it was a cycle ago, unless a block came in since, or in the cycle before.
         ready, taken, there = Signal(init=1), Signal(), Signal()
         block = Signal(self._layout, reset_less=True)

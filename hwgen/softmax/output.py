@@ -126,7 +126,7 @@ class OutputUnit(Part):
 
     def _queue_lse(self, m: Module, step, result) -> None:
         layout = lse_beat(self._params)
-        queue = Queue(width=layout.size, depth=LSE_DEPTH, rests=True)
+        queue = Queue(width=layout.size, depth=LSE_DEPTH, rests=True, counted=True)
         place(m, "lse_queue", queue)
         entry, enters = Signal(layout, reset_less=True), Signal()
         blank = step.void | result.empty
@@ -181,7 +181,7 @@ class OutputUnit(Part):
 
     def _queue_o(self, m: Module, step, codes: list) -> None:
         layout = output_beat(self._params)
-        queue = Queue(width=layout.size, depth=queue_depth(self._params))
+        queue = Queue(width=layout.size, depth=queue_depth(self._params), counted=True)
         place(m, "o_queue", queue)
         entry = data.View(layout, queue.w_data)
         m.d.comb += [

@@ -43,6 +43,19 @@ def test_queue_that_rests(depth: int) -> None:
     assert not any(take and ready for take, (_, ready, _) in zip(taken, seen[1:], strict=False))
 
 
+@pytest.mark.parametrize("rests", [False, True])
+def test_counted_queue_is_the_same_to_a_writer_that_counts(rests: bool) -> None:
+    rng = np.random.default_rng(3)
+    wishes = rng.random((400, 2)) < np.repeat(rng.choice([0.2, 0.5, 1.0], (20, 2)), 20, axis=0)
+    cycles = [{"w_en": int(w), "r_en": int(r), "w_data": i % 256} for i, (w, r) in enumerate(wishes)]
+    names = ["w_rdy", "r_rdy", "r_data", "empty"]
+    want = clocked(Queue(8, 4, rests), cycles, names)
+    for cycle, (ready, *_) in zip(cycles, want, strict=True):
+        cycle["w_en"] &= ready
+    assert {ready for ready, *_ in want} == {0, 1}
+    assert clocked(Queue(8, 4, rests, counted=True), cycles, names) == want
+
+
 @pytest.mark.filterwarnings("ignore:.*created but never used")
 def test_queue_with_one_place() -> None:
     with pytest.raises(ValueError, match="at least 2 places, not 1"):
