@@ -166,6 +166,8 @@ class Credits(Part):
     """Counts what may still be put into a queue of `depth` places (at least 2) whose writer is a pipeline that cannot
     stop.
 
+    Latency 2 cycles from `give` to `room`, 1 from `take`.
+
     Members: take (something was put into the pipeline a cycle ago); give (something leaves the queue); room (for what
     may have been put in since, and for one more).
     """
@@ -178,8 +180,10 @@ class Credits(Part):
 
     def elaborate(self, platform):
         m = Module()
-        used = Signal(range(self._depth + 1))
-        with m.If(self.take != self.give):
+        # What leaves is decided far away: it counts a cycle late.
+        used, given = Signal(range(self._depth + 1)), Signal()
+        m.d.sync += given.eq(self.give)
+        with m.If(self.take != given):
             m.d.sync += used.eq(Mux(self.take, used + 1, used - 1))
             m.d.sync += self.room.eq(Mux(self.take, used < self._depth - 2, used != self._depth))
         return m

@@ -13,8 +13,9 @@ SEED = 3
 
 @cocotb.test()
 async def counts(dut: Any) -> None:
-    """There is room for what may be on its way and for one more: as long as two places are free."""
-    rng, used = Random(SEED), 0
+    """There is room for what may be on its way and for one more: as long as two places are free. What is given counts a
+    cycle later."""
+    rng, used, given = Random(SEED), 0, 0
     dut.rst.value, dut.take.value, dut.give.value = 1, 0, 0
     Clock(dut.clk, 2, unit="ns").start()
     for _ in range(3):
@@ -25,6 +26,6 @@ async def counts(dut: Any) -> None:
         give = int(used > 0 and rng.random() < 0.4)
         dut.take.value, dut.give.value = take, give
         await ReadOnly()
-        assert dut.room.value == (used < MOST - 1), f"{used} of {MOST} are taken"
+        assert dut.room.value == (used + given < MOST - 1), f"{used + given} of {MOST} are taken"
         await RisingEdge(dut.clk)
-        used += take - give
+        used, given = used + take - give, give

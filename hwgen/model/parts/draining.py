@@ -19,7 +19,8 @@ class Drain:
     """`DrainWalker` and `OutputUnit`: walks the queries of every block, a step a cycle.
 
     Members: block (queue); results (slots that are done); slot, column, beat (where it is); credits, lse_credits
-    (places that are taken), room (for what may be on its way, and one more); steps (times and flags of beats on their
+    (places that are taken), given (those that got free in the cycle before), room (for what may be on its way, and one
+    more); steps (times and flags of beats on their
     way to `o`), records (times of those to `lse`); known (a block is looked at).
     """
 
@@ -35,6 +36,7 @@ class Drain:
         self.steps: deque[tuple[int, int]] = deque()
         self.records: deque[int] = deque()
         self.slot = self.column = self.beat = self.credits = self.lse_credits = 0
+        self.given = (False, False)
         self.room, self.known = True, False
 
     def tick(self, now: int) -> None:
@@ -42,8 +44,9 @@ class Drain:
         if self._calm(now):
             return
         room = self.room
-        self.credits -= self.o.taken
-        self.lse_credits -= self.lse.taken
+        self.credits -= self.given[0]
+        self.lse_credits -= self.given[1]
+        self.given = (self.o.taken, self.lse.taken)
         self.room = self.credits < self.depth - 1 and self.lse_credits < LSE_DEPTH - 1
         if room and self.known:
             block = self.block.head
@@ -61,7 +64,7 @@ class Drain:
         if self.steps or self.records or self.o.taken or self.lse.taken or self.o.items or self.lse.items:
             return False
         done = self.issuer.done
-        if done and done[0][0] == now:
+        if any(self.given) or (done and done[0][0] == now):
             return False
         if self.known != self.block.ready:
             return False
