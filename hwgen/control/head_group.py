@@ -14,7 +14,7 @@ class HeadGroup(Part):
     """`group = query_heads / kv_heads`, `job_queries = group * queries`, `edge = -group * offset`.
 
     Long division, whose quotient digits, highest first, build the two products behind it. Busy for
-    `2 (floor(log2(group)) + 1) + 2` cycles after `start`, 4 if the group is 0.
+    `3 (floor(log2(group)) + 1) + 2` cycles after `start`, 5 if the group is 0.
 
     Members: start; query_heads, kv_heads (not 0), queries, offset (all held while busy); busy; group, job_queries,
     edge; uneven (there is a remainder, or the group is too large); crowded (too many queries in a job). Results hold
@@ -45,6 +45,8 @@ class HeadGroup(Part):
         # The quotient is looked for, and wholly found.
         dividing, divided, down, ended = Signal(), Signal(), Signal(), Signal()
         less, fits = Signal(COUNT_BITS + 1), Signal()
+        # Twice the divisor was compared, and is not too large: it enables much.
+        compared, above = Signal(), Signal()
         m.d.comb += [
             less.eq(rest - divisor),
             fits.eq(~less[-1]),
@@ -62,12 +64,14 @@ class HeadGroup(Part):
                 quotient.eq(0),
                 dividing.eq(1),
                 down.eq(0),
+                compared.eq(0),
                 ended.eq(0),
             ]
         with m.Elif(dividing & ~down):
-            with m.If(divisor.shift_left(1) <= rest):
+            m.d.sync += [compared.eq(~compared), above.eq(divisor.shift_left(1) <= rest)]
+            with m.If(compared & above):
                 m.d.sync += [divisor.eq(divisor.shift_left(1)), digits.eq(digits + 1)]
-            with m.Else():
+            with m.Elif(compared):
                 m.d.sync += down.eq(1)
         with m.Elif(dividing):
             m.d.comb += found.eq(~ended)

@@ -46,7 +46,7 @@ def test_groups() -> None:
                 await ctx.tick()
                 busy += 1
             group, rest = divmod(heads, kv_heads)
-            assert busy == 2 * max(1, group.bit_length()) + 2
+            assert busy == 3 * max(1, group.bit_length()) + 2
             assert ctx.get(dut.uneven) == (rest != 0 or group > 4096)
             assert ctx.get(dut.crowded) == (group * queries > 1 << 28)
             if not ctx.get(dut.uneven) and not ctx.get(dut.crowded):

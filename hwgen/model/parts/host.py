@@ -23,7 +23,7 @@ def checking_cycles(work: Work) -> int:
     queries, keys = (s.B, s.Hq, s.L), (s.B, s.Hkv, s.S)
     # Q, O and maybe LSE; K and V.
     tensors = (2 + work.lse) * _tensor_cycles(queries) + 2 * _tensor_cycles(keys)
-    return max(tensors, 2 * work.group.bit_length() + 2)
+    return max(tensors, 3 * work.group.bit_length() + 2)
 
 
 def _tensor_cycles(sizes: tuple[int, ...]) -> int:
