@@ -191,8 +191,11 @@ class TensorCheck(Part):
             with m.If((self._tensor & tensors(*names)).any()):
                 m.d.comb += row_bytes.eq(length)
         m.d.sync += [first.eq(~self._adding), lost.eq(self._adding & (lost | self._step[-1]))]
-        with m.If(self._beginning):
-            m.d.sync += self._reach.eq(row_bytes - 1)
+        # The tensor's row, and a cycle later, before any product, its last byte.
+        row, begun = Signal.like(row_bytes), Signal()
+        m.d.sync += [row.eq(row_bytes), begun.eq(self._beginning)]
+        with m.If(begun):
+            m.d.sync += self._reach.eq(row - 1)
         with m.Elif(self._adding & self._factor[0]):
             m.d.sync += self._reach.eq(total)
         # An overlap is told a cycle late: the address, which is not compared, is still to be added.
