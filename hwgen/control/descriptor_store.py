@@ -23,7 +23,8 @@ class DescriptorStore(Part):
 
     Latency LATENCY cycles, throughput 1 word a cycle.
 
-    Members: start (forget what came so far, take a descriptor); words (none is taken in the cycle of `start`);
+    Members: start (forget what came so far, take a descriptor); soon (`start` comes in the next cycle, as it does only
+    then); words (none is taken in the cycle of `start`);
     descriptor; stray (a bit for each 32-bit word but those of tensors' fields: it has another value than the only valid
     one, or one that does not fit what is kept of it); full (the last word was taken LATENCY cycles before); number (of
     a 64-bit word), field (that word as an address or stride, a cycle later).
@@ -36,6 +37,7 @@ class DescriptorStore(Part):
         super().__init__(
             {
                 "start": In(1),
+                "soon": In(1),
                 "words": In(stream.Signature(unsigned(params.config.bus_bits))),
                 "descriptor": Out(descriptor_layout(params)),
                 "stray": Out(WORDS),
@@ -55,7 +57,7 @@ class DescriptorStore(Part):
         arrived, arriving = Signal(), Signal.like(self.words.payload, reset_less=True)
         turn, here = Signal(last + 1, reset_less=True), Signal(last + 1)
         self._word = word = Signal.like(arriving)
-        m.d.comb += [self.words.ready.eq(collecting & ~self.start), taken.eq(self.words.ready & self.words.valid)]
+        m.d.comb += [self.words.ready.eq(collecting), taken.eq(self.words.ready & self.words.valid)]
         m.d.sync += [
             arrived.eq(taken),
             arriving.eq(self.words.payload),
@@ -69,6 +71,9 @@ class DescriptorStore(Part):
             m.d.sync += place.eq(place + 1)
             with m.If(place == last):
                 m.d.sync += collecting.eq(0)
+        # Words come from afar: what stops them is a register.
+        with m.If(self.soon):
+            m.d.sync += collecting.eq(0)
         with m.If(self.start):
             m.d.sync += turn.eq(1)
         with m.Elif(arrived):

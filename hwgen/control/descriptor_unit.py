@@ -67,6 +67,7 @@ class DescriptorUnit(Part):
         m.d.sync += start.eq(self.start)
         m.d.comb += [
             store.start.eq(start),
+            store.soon.eq(self.start),
             self.descriptor.eq(store.descriptor),
             derived.descriptor.eq(store.descriptor),
             derived.group.eq(heads.group),
