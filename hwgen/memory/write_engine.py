@@ -76,9 +76,11 @@ class WriteEngine(Part):
         # Bursts in flight, whether there may be one more, and whether there may and nothing is dropped.
         self._in_flight = Signal(range(p.config.outstanding + 1))
         self._room, self._open = Signal(init=1), Signal(init=1)
+        # A response was an error: its fault is told in the next cycle.
+        self._wrong = Signal()
         empty = Cat(client.empty for client in self._clients).all()
         m.d.comb += [
-            self.idle.eq((self._in_flight == 0) & empty & ~self.fault.valid),
+            self.idle.eq((self._in_flight == 0) & empty & ~self._wrong & ~self.fault.valid),
             self.waiting.eq((self.aw.valid & ~self.aw.ready) | (self.w.valid & ~self.w.ready)),
         ]
         m.d.comb += dropping.eq(self.flush | (drop & ~rested))
@@ -178,15 +180,17 @@ class WriteEngine(Part):
         ]
 
     def _answer(self, m: Module) -> Signal:
-        """Responses come in the order of the addresses; gives their pulse."""
-        response = Signal()
+        """Responses come in the order of the addresses; gives their pulse. Addresses are far off and in no hurry."""
+        response, answered = Signal(), Signal()
         m.d.comb += [
             self.b.ready.eq(1),
             response.eq(self.b.valid & (self._in_flight != 0)),
-            self._addresses.r_en.eq(response),
+            self._addresses.r_en.eq(answered),
         ]
         m.d.sync += [
-            self.fault.valid.eq(response & (self.b.payload.response >= Response.SLVERR)),
+            answered.eq(response),
+            self._wrong.eq(response & (self.b.payload.response >= Response.SLVERR)),
+            self.fault.valid.eq(self._wrong),
             self.fault.code.eq(Fault.WRITE_RESPONSE),
             self.fault.address.eq(self._addresses.r_data),
         ]
