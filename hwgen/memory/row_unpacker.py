@@ -10,6 +10,7 @@ from hwgen.memory.convert import raw_beat
 from hwgen.memory.row_steps import RingShape, RowSteps, run_layout, step_layout
 from hwgen.params import Params
 from hwgen.part import Part, place
+from hwgen.queue import Slice
 
 
 class ElementRing(Part):
@@ -44,29 +45,32 @@ class ElementRing(Part):
         middle = data.StructLayout(
             {"line": unsigned(len(turned)), "place": unsigned(len(fine)), "keep": unsigned(ring.beat), "last": 1}
         )
-        half, beat = Signal(middle, reset_less=True), Signal(self._beat_layout, reset_less=True)
-        valid = [Signal(name=f"valid_{i}") for i in range(2)]
-        move = [Signal(name=f"move_{i}") for i in range(2)]
+        half, beat = Signal(middle, reset_less=True), Signal(self._beat_layout)
+        valid, move = Signal(), Signal()
+        # Who takes beats is far off: two registers, of which one is for what comes before it is known that none is.
+        leaving = Slice(self._beat_layout.size)
+        place(m, "leaving", leaving)
         m.d.comb += [
-            move[1].eq(~valid[1] | self.output.ready),
-            move[0].eq(~valid[0] | move[1]),
-            self.step.ready.eq(move[0] & self._there),
-            self.output.valid.eq(valid[1]),
-            self.output.payload.eq(beat),
+            move.eq(~valid | leaving.input.ready),
+            self.step.ready.eq(move & self._there),
+            leaving.input.valid.eq(valid),
+            leaving.input.payload.eq(beat),
+            self.output.valid.eq(leaving.output.valid),
+            self.output.payload.eq(leaving.output.payload),
+            leaving.output.ready.eq(self.output.ready),
         ]
-        with m.If(move[0]):
+        with m.If(move):
             m.d.sync += [
-                valid[0].eq(self.step.valid & self._there),
+                valid.eq(self.step.valid & self._there),
                 half.line.eq(turned),
                 half.place.eq(step.place),
                 half.keep.eq(Cat(i < step.count for i in range(ring.beat))),
                 half.last.eq(step.last),
             ]
         elements = self._rotate(m, half.line, half.place, fine)
-        with m.If(move[1]):
-            m.d.sync += [valid[1].eq(valid[0]), beat.last.eq(half.last)]
-            for i in range(ring.beat):
-                m.d.sync += beat.elements[i].eq(Mux(half.keep[i], elements.word_select(i, ring.bits), 0))
+        m.d.comb += beat.last.eq(half.last)
+        for i in range(ring.beat):
+            m.d.comb += beat.elements[i].eq(Mux(half.keep[i], elements.word_select(i, ring.bits), 0))
         return m
 
     def _banks(self, m: Module) -> Value:

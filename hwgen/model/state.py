@@ -322,7 +322,7 @@ def _read_holders(machine: Clockwork) -> Iterator[Holder]:
         yield _splitter(client.splitter)
     fixed = ("active", "group", "left", "offset", "step", "waiting", "used", "half", "turned", "beat", "full", "flow")
     for unpacker in machine.unpackers.values():
-        names = (*fixed, "offered", "last", "moved", "free_rows", "returned")
+        names = (*fixed, "following", "offered", "last", "moved", "free_rows", "returned")
         yield Holder(unpacker, names, ("stages",), (), {"rows": below(3)}, queues={"runs": (below(2),)})
         yield _walker(unpacker.walker)
 

@@ -33,6 +33,7 @@ class Unpacker:
         "client",
         "elements",
         "flow",
+        "following",
         "fold",
         "free_rows",
         "freed",
@@ -76,10 +77,12 @@ class Unpacker:
         self.left = self.rows = self.group = self.offset = 0
         self.step: tuple[int, int, bool] | None = None
         self.waiting: tuple[int, int, bool] | None = None
-        # ElementRing: words, and the two stages behind: None, or whether the beat is its row's last.
+        # ElementRing: words, the two stages behind, and what comes before it is known that the last one stays: None, or
+        # whether the beat is its row's last.
         self.used = 0
         self.half: bool | None = None
         self.turned: bool | None = None
+        self.following: bool | None = None
         # BlockConverter: beats collected and read back, full banks, its stages and what has landed behind them: 0, or 1
         # for a beat, 2 for its row's last; places left for further ones.
         self.beat = self.full = self.flow = 0
@@ -176,13 +179,16 @@ class Unpacker:
         """The ring: a word comes in, a step takes its elements out."""
         word = self.client.present and self.used != self.ring_words
         step, used = self.step, self.used
-        move_turned = taken or self.turned is None
-        move = move_turned or self.half is None
+        turns = self.following is None
+        move = turns or self.half is None
         there = step is not None and used >= step[0]
-        if move_turned:
-            self.turned = self.half
-            if self.half is not None:
-                self.calm = False
+        coming = self.half if turns else self.following
+        if taken or self.turned is None:
+            self.turned, self.following = coming, None
+        else:
+            self.following = coming
+        if turns and self.half is not None:
+            self.calm = False
         if move:
             self.half = step[2] if step is not None and there else None
         if word:
