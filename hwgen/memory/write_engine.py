@@ -105,13 +105,14 @@ class WriteEngine(Part):
         """Offer the address of the next client's burst; note what has to follow it."""
         aw, arbiter = self.aw, RoundRobin(self._count)
         place(m, "arbiter", arbiter)
-        issue, free = Signal(), Signal()
+        issue, free, vacant = Signal(), Signal(), Signal()
         bursts = [client.burst for client in self._clients]
         burst, order = Signal(burst_layout(self._params)), Signal(self._order)
         m.d.comb += [
             arbiter.request.eq(Cat(offer.valid for offer in bursts)),
             arbiter.advance.eq(issue),
-            free.eq(self._open & (~aw.valid | aw.ready)),
+            vacant.eq(~aw.valid | aw.ready),
+            free.eq(self._open & vacant),
             issue.eq(free & arbiter.request.any()),
             burst.as_value().eq(select(arbiter.grant, [offer.payload for offer in bursts])),
             order.owner.eq(arbiter.grant),
@@ -124,7 +125,10 @@ class WriteEngine(Part):
         with m.If(aw.ready):
             m.d.sync += aw.valid.eq(0)
         with m.If(issue):
-            m.d.sync += [aw.valid.eq(1), aw.payload.eq(burst)]
+            m.d.sync += aw.valid.eq(1)
+        # Whose burst it is comes late: it does not enable the address's registers, too.
+        with m.If(vacant):
+            m.d.sync += aw.payload.eq(burst)
         return issue
 
     def _record(self, m: Module, issue: Signal) -> None:
