@@ -17,8 +17,8 @@ class Queue(Part):
     `empty` follow no comparison: how full the queue will be is known a cycle before.
 
     Latency 2 cycles; throughput 1. With `rests` the next word comes a cycle behind the one that was taken, throughput
-    1/2: a register then enables all of the word's. If its places are `counted`, the writer knows of itself that there is
-    one: it never writes without `w_rdy`, which is not looked at.
+    1/2: a register then enables all of the word's. If its places are `counted`, the writer knows of itself that there
+    is one: it never writes without `w_rdy`, which is not looked at.
 
     Members: w_data, w_en, w_rdy; r_data, r_rdy, r_en; empty (holds no word).
     """

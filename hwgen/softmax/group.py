@@ -29,11 +29,11 @@ class LaneGroup(Part):
     Latency FoldSum.LATENCY + `lane_latency` from a column's last fold to its weight at the lane's end, one more to
     `weight`.
 
-    Members: sum, tag (one a column); ends (the first one's is a visit's last fold); weight, shift (one a column); visit (tag of the weight that is at the lane's end
-    SoftmaxLane.TAG_LEAD cycles later); released, released_bank (the last column's weight of its block's last visit is
-    there, so that nobody needs the block's queries any more); the lane's mantissa, scale_exponent, load_*,
-    result_address, result, saturated, argument, pair, bias; entering (where there is a bias, the tag at the lane's
-    input).
+    Members: sum, tag (one a column); ends (the first one's is a visit's last fold); weight, shift (one a column); visit
+    (tag of the weight that is at the lane's end SoftmaxLane.TAG_LEAD cycles later); released, released_bank (the last
+    column's weight of its block's last visit is there, so that nobody needs the block's queries any more); the lane's
+    mantissa, scale_exponent, load_*, result_address, result, saturated, argument, pair, bias; entering (where there is
+    a bias, the tag at the lane's input).
     """
 
     def __init__(self, params: Params) -> None:
