@@ -21,7 +21,7 @@ AHEAD = 7
 
 class FetchFork(Part):
     """One stream of blocks in; for Q, K and V a stream of their rows out, each with a queue of its own so that each
-    goes at its own pace.
+    goes at its own pace, at most a block in 2 cycles.
 
     While the core is hungry Q goes first on the bus, but only the block it is hungry for: keys for it must not wait
     behind the queries of the next one.
@@ -43,7 +43,7 @@ class FetchFork(Part):
         block = self.fetch.payload
         layout = row_block_layout()
         wanted = {"q": (block.queries, 0), "k": (block.fresh, block.rewind), "v": (block.fresh, block.rewind)}
-        queues = {name: Queue(width=layout.size, depth=DEPTH) for name in wanted}
+        queues = {name: Queue(width=layout.size, depth=DEPTH, rests=True) for name in wanted}
         ready, taken = Signal(), Signal()
         m.d.comb += [self.fetch.ready.eq(ready), taken.eq(self.fetch.valid & ready)]
         m.d.sync += ready.eq(Cat(queue.w_rdy for queue in queues.values()).all() & ~taken)

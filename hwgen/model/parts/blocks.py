@@ -124,7 +124,7 @@ class FetchFork:
 
     def __init__(self, blocks: Fifo, bell: Bell) -> None:
         self.blocks, self.bell = blocks, bell
-        self.queues = {name: Fifo(fetch_fork.DEPTH, bell) for name in ("q", "k", "v")}
+        self.queues = {name: Fifo(fetch_fork.DEPTH, bell, rests=True) for name in ("q", "k", "v")}
         self.list = list(self.queues.values())
         self.ahead, self.offered, self.closed, self.room = 0, False, False, False
 
