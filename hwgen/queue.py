@@ -85,22 +85,22 @@ class Slice(Part):
         m = Module()
         source, output = self.input, self.output
         words = [Signal(self._width, name=f"word_{i}", reset_less=True) for i in range(2)]
-        # Which register is next to be taken, and to be filled; whether both are, or one is.
-        head, tail, full, some = Signal(), Signal(), Signal(), Signal()
-        enters, leaves = source.valid & ~full, some & output.ready
+        # Which register is next to be taken, and to be filled; whether one is free, and whether one is filled.
+        head, tail, ready, some = Signal(), Signal(), Signal(init=1), Signal()
+        enters, leaves = source.valid & ready, some & output.ready
         m.d.comb += [
-            source.ready.eq(~full),
+            source.ready.eq(ready),
             output.valid.eq(some),
             output.payload.eq(Mux(head, words[1], words[0])),
         ]
         m.d.sync += [head.eq(head ^ leaves), tail.eq(tail ^ enters)]
         for i, word in enumerate(words):
-            with m.If(~full & (tail == i)):
+            with m.If(ready & (tail == i)):
                 m.d.sync += word.eq(source.payload)
         with m.If(enters & ~leaves):
-            m.d.sync += [full.eq(some), some.eq(1)]
+            m.d.sync += [ready.eq(~some), some.eq(1)]
         with m.Elif(leaves & ~enters):
-            m.d.sync += [full.eq(0), some.eq(full)]
+            m.d.sync += [ready.eq(1), some.eq(~ready)]
         return m
 
 

@@ -90,8 +90,8 @@ BUGS = [
     Bug(
         "back-pressure loses a beat",
         "queue.py",
-        "m.d.sync += [full.eq(some), some.eq(1)]",
-        "m.d.sync += [full.eq(0), some.eq(1)]",
+        "m.d.sync += [ready.eq(~some), some.eq(1)]",
+        "m.d.sync += [ready.eq(1), some.eq(1)]",
         "test_queue.py::test_slice_keeps_words_in_order",
     ),
     Bug(

@@ -85,9 +85,9 @@ def slice_of() -> Bench:
     obeys(bench, part.output)
     enters, leaves = part.input.valid & part.input.ready, part.output.valid & part.output.ready
     word = Followed(bench, enters, part.input.payload, leaves, part.output.payload, 2)
-    head, tail, full, some = (opened.inner(name) for name in ("head", "tail", "full", "some"))
+    head, tail, ready, some = (opened.inner(name) for name in ("head", "tail", "ready", "some"))
     words = opened.inner("words")
-    bench.check((word.level == some + full) & (~full | some) & ((head ^ tail) == (some & ~full)))
+    bench.check((word.level == some + ~ready) & (ready | some) & ((head ^ tail) == (some & ready)))
     first, second = Mux(head, words[1], words[0]), Mux(head, words[0], words[1])
     bench.check(~word.at(0) | (first == word.value))
     bench.check(~word.at(1) | (second == word.value))
@@ -118,7 +118,7 @@ def word_queue(depth: int) -> Bench:
 
 FULL = Breakage(WordQueue, "self.input.ready.eq(used != self._depth)", "self.input.ready.eq(1)")
 
-KEPT = "with m.If(~full & (tail == i)):"
+KEPT = "with m.If(ready & (tail == i)):"
 
 PROOFS = (
     Proof(
