@@ -28,7 +28,7 @@ class ResetRelay(Part):
     """Hands a reset on: `after` is `before`, LATENCY cycles later, and set in the very first ones. The way from afar is
     between its registers; the last one can be amid those that it resets."""
 
-    LATENCY = 2
+    LATENCY = 3
 
     def __init__(self) -> None:
         super().__init__({"before": In(1), "after": Out(1)})
