@@ -11,8 +11,8 @@ from rtl_tests.harness.configurations import params
 from rtl_tests.harness.jobs import every_shape
 
 QUIET = Traffic(seed=1)
-TRAFFIC = [Traffic(seed=2), Traffic(seed=3, idle=200), Traffic(seed=4, stall=200), Traffic(seed=5, idle=90, stall=90)]
-TRAFFIC += [Traffic(seed=6, idle=90, stall=90)]
+TRAFFIC = [Traffic(seed=2), Traffic(seed=3, idle=200), Traffic(seed=4, stall=200), Traffic(seed=5, idle=150, stall=150)]
+TRAFFIC += [Traffic(seed=6, idle=150, stall=150)]
 # Cores with equal numbers and head dimensions, and unlike in everything else.
 ALIKE = [("base", "shared_lane"), ("four_folds", "one_lane_for_four"), ("one_fold", "lane_slower_than_folds")]
 
