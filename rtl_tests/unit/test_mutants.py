@@ -105,7 +105,7 @@ def test_asleep_nothing_is_wrong_and_awake_it_is_noticed(tmp_path: Path) -> None
         launch(build, TOP, "rtl_tests.unit.cocotb_credits", folder, plusargs=[f"+mutant={number}"])
 
     run(0)
-    for mutant in (find(mutants, "operator", "give"), find(mutants, "constant", "used <")):
+    for mutant in (find(mutants, "operator", "give"), find(mutants, "constant", " < ")):
         with pytest.raises(SimulationError, match="of 5 are taken"):
             run(mutant.number)
 
