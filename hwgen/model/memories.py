@@ -22,7 +22,8 @@ from hwgen.memory.convert import converted_beat, converting_places, rows_convert
 from hwgen.memory.read_client import ReadClient
 from hwgen.memory.row_steps import RingShape, run_layout
 from hwgen.memory.row_walker import row_block_layout
-from hwgen.memory.write_client import LEAST_WORDS
+from hwgen.memory.write_client import places
+from hwgen.memory.write_engine import WORDS_UNDER_WAY
 from hwgen.params import QUERY_BITS, Params
 from hwgen.softmax.lane import query_layout, result_layout, state_address_bits
 from hwgen.softmax.output import LSE_DEPTH, lse_beat, output_beat, queue_depth
@@ -98,7 +99,10 @@ def _bus(params: Params) -> Iterator[Bank]:
     c = params.config
     yield Bank("queues", 3, c.bus_bits, c.queue_beats)
     yield Bank("queues", 2, c.bus_bits, 2 * c.burst_beats)
-    yield Bank("queues", 2, c.bus_bits + params.bus_bytes, max(2 * c.burst_beats, LEAST_WORDS))
+    word = c.bus_bits + params.bus_bytes
+    yield Bank("queues", len(head_fork.WRITTEN), word, places(params))
+    # On its way to the bus a word has with it whose it is and whether it is its burst's last one.
+    yield Bank("queues", 1, word + len(head_fork.WRITTEN) + 1, WORDS_UNDER_WAY)
     yield Bank("control", 3, run_layout(params).size, c.queue_beats - 1)
     yield Bank("control", 5, burst_layout(params).size, ReadClient.PLACES)
     # Of a burst in flight: whose it is (one of five), the address of its words, and how many are left.

@@ -1,7 +1,7 @@
 """Flip-flops of a machine without a score program, counted in its circuits, each distinct part once.
 
 Arrays, lanes and normaliser are counted exactly as their circuits are written (a tool may find that some bits are never
-read). What is left, control and the way to memory, hardly depends on any choice and is estimated.
+read). What is left, control and the way to memory, depends on little else than the bus and is estimated.
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ from hwgen.softmax.group import LaneGroup
 from hwgen.softmax.normaliser import NormaliserLane
 from hwgen.softmax.reciprocal import Reciprocal
 
-CONTROL = 11_700
-"""Sequencer, descriptors, registers, counters, bus engines: bits that no choice changes much."""
+CONTROL, OF_BUS, OF_ADDRESS = 8_000, 60, 45
+"""Sequencer, descriptors, registers, counters, bus engines: bits that no choice changes much, and registers as wide as
+a word of the bus and as an address."""
 
 
 class Tally:
@@ -73,7 +74,8 @@ def register_bits(params: Params) -> dict[str, int]:
 
 
 def control(params: Params) -> int:
-    """All else, estimated: what is fixed, words of the bus in its queues' outputs, and elements on their way."""
+    """All else, estimated: what is fixed, words of the bus and addresses, and elements on their way."""
     c = params.config
     raw = 1 + maximum_latency(params)
-    return CONTROL + 16 * c.bus_bits + 3 * c.beat * (raw * params.input.bits + 3 * c.operand_bits)
+    words = OF_BUS * c.bus_bits + OF_ADDRESS * c.address_bits
+    return CONTROL + words + 3 * c.beat * (raw * params.input.bits + 3 * c.operand_bits)

@@ -11,7 +11,7 @@ from amaranth.lib import data
 
 from golden.formats import encode
 from hwgen.control.causes import BUSY, Cause
-from hwgen.control.counters import CORE_COUNTERS, COUNTER_BITS, counters_layout, events_layout
+from hwgen.control.counters import CORE_COUNTERS, COUNTER_BITS, CoreEvents, counters_layout, events_layout
 from hwgen.control.job import geometry
 from hwgen.core import Core
 from hwgen.params import Params
@@ -76,10 +76,16 @@ class Machine:
             self.poisoned_rows += ctx.get(dut.poisoned_row)
             started = started or bool(busy)
             rest -= started and not busy
-            await ctx.tick()
-            # What this cycle adds is told in the next one.
-            events = unpack(events_layout(self.params), ctx.get(Value.cast(dut.events)))
-            self.counts = {name: total + events[name] for name, total in self.counts.items()}
+            await self.count(ctx)
+        # What the last of these cycles adds is told behind them.
+        for _ in range(CoreEvents.LATENCY - 1):
+            await self.count(ctx)
+
+    async def count(self, ctx: Any) -> None:
+        """Add what is told in the next cycle."""
+        await ctx.tick()
+        events = unpack(events_layout(self.params), ctx.get(Value.cast(self.dut.events)))
+        self.counts = {name: total + events[name] for name, total in self.counts.items()}
 
     @property
     def counters(self) -> Any:
