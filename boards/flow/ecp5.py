@@ -27,6 +27,19 @@ TIMELY = ("--placer-heap-timingweight", "50", "--placer-heap-critexp", "4")
 """How much more a wire's time counts in placement than its length, and how much more that of the latest ones: a tenth
 more clock than by the usual 10 and 2, and wires that are half a hundredth longer."""
 
+FEW = 9
+"""Flip-flops with a common enable or reset that are worth a wire of their own where places are short: with fewer, logic
+in front of each does the same. A slice has one enable and one reset for both of its flip-flops."""
+
+FLIP_FLOPS = " ".join(
+    f"-cell $_{kind}_ {starts}"
+    for kind, starts in (
+        *(("DFF_?", "01"), ("DFF_?P?", "r"), ("SDFF_?P?", "r")),
+        *(("DFFE_??", "01"), ("DFFE_?P??", "r"), ("SDFFE_?P??", "r")),
+    )
+)
+"""Those of the device, as `synth_ecp5` tells yosys."""
+
 RELAXED_PS = 20_000
 """Time that ABC may take of a path where area is what counts."""
 
@@ -45,7 +58,16 @@ def synthesis(top: str, tight: bool = False) -> str:
             'setattr -set ram_style "block" @wide',
             f"scratchpad -set abc9.D {RELAXED_PS}",
         ]
-    lines.append(f"synth_ecp5 -noflatten -nowidelut -top {top} -json {NETLIST}")
+    synthesise = f"synth_ecp5 -noflatten -nowidelut -top {top}"
+    if tight:
+        lines += [
+            f"{synthesise} -run begin:map_ffs",
+            "opt_clean",
+            f"dfflegalize -mince {FEW} -minsrst {FEW} {FLIP_FLOPS}",
+            f"{synthesise} -run map_ffs: -json {NETLIST}",
+        ]
+    else:
+        lines.append(f"{synthesise} -json {NETLIST}")
     return "\n".join(lines) + "\n"
 
 
