@@ -31,12 +31,9 @@ FEW = 9
 """Flip-flops with a common enable or reset that are worth a wire of their own where places are short: with fewer, logic
 in front of each does the same. A slice has one enable and one reset for both of its flip-flops."""
 
-FLIP_FLOPS = " ".join(
-    f"-cell $_{kind}_ {starts}"
-    for kind, starts in (
-        *(("DFF_?", "01"), ("DFF_?P?", "r"), ("SDFF_?P?", "r")),
-        *(("DFFE_??", "01"), ("DFFE_?P??", "r"), ("SDFFE_?P??", "r")),
-    )
+FLIP_FLOPS = (
+    "-cell $_DFF_?_ 01 -cell $_DFF_?P?_ r -cell $_SDFF_?P?_ r "
+    "-cell $_DFFE_??_ 01 -cell $_DFFE_?P??_ r -cell $_SDFFE_?P??_ r"
 )
 """Those of the device, as `synth_ecp5` tells yosys."""
 

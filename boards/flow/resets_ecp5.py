@@ -1,8 +1,8 @@
 """Leads the resets of an ECP5 through its clock network, which place and route by itself uses for clocks only.
 
-A reset of some hundred flip-flops takes longer than any logic, and its wires are in the way of all
-others. A DCCA behind its register puts it on one of sixteen networks that reach every flip-flop. Logic that looks at a
-reset stays with the register's own wire: no quick way leads from the clock network into a LUT.
+A reset of some hundred flip-flops takes longer than any logic, and its wires are in the way of all others. A DCCA
+behind its register puts it on one of sixteen networks that reach every flip-flop. Logic that looks at a reset stays
+with the register's own wire: no quick way leads from the clock network into a LUT.
 
 Place and route counts no time for the network, which has some 2 ns. A reset lasts many cycles and nothing is under way
 when it ends: it does not matter in which cycle a flip-flop sees it.
@@ -21,13 +21,13 @@ WIDE = 250
 """Flip-flops that make a net worth one of the networks: a dozen nets of the largest machine have more."""
 
 RELAY = "reset_relay"
-"""The module of `hwgen.pipeline.ResetRelay`, a register of a reset."""
+"""The module of `hwgen.pipeline.ResetRelay`, the registers of a part's reset."""
 
 
 def share(netlist: Netlist) -> int:
-    """Make one of all registers of a module that delay the same reset, in place; gives how many went.
+    """Make one of all relays of a module that delay the same reset, in place; gives how many went.
 
-    The flip-flops of a tile have two resets between them. With a register for each part, a device that is nearly full
+    The flip-flops of a tile have two resets between them. With a relay for each part, a device that is nearly full
     has no place for some of them.
     """
     gone = 0

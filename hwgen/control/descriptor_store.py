@@ -24,10 +24,10 @@ class DescriptorStore(Part):
     Latency LATENCY cycles, throughput 1 word a cycle.
 
     Members: start (forget what came so far, take a descriptor); soon (`start` comes in the next cycle, as it does only
-    then); words (none is taken in the cycle of `start`);
-    descriptor; stray (a bit for each 32-bit word but those of tensors' fields: it has another value than the only valid
-    one, or one that does not fit what is kept of it); full (the last word was taken LATENCY cycles before); number (of
-    a 64-bit word), field (that word as an address or stride, a cycle later).
+    then); words (none is taken in the cycle of `start`); descriptor; stray (a bit for each 32-bit word but those of
+    tensors' fields: it has another value than the only valid one, or one that does not fit what is kept of it); full
+    (the last word was taken LATENCY cycles before); number (of a 64-bit word), field (that word as an address or
+    stride, a cycle later).
     """
 
     LATENCY = 3
