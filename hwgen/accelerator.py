@@ -28,7 +28,7 @@ from hwgen.memory.segment_reader import SegmentReader
 from hwgen.memory.write_engine import WriteEngine
 from hwgen.params import Params
 from hwgen.part import Part, place
-from hwgen.pipeline import place_apart
+from hwgen.pipeline import ResetRelay, place_apart
 
 
 class Accelerator(Part):
@@ -61,9 +61,13 @@ class Accelerator(Part):
         m = Module()
         m.domains += [ClockDomain("sync"), ClockDomain("data")]
         self._place(m)
+        # Until its own reset has come the queue speaks of what was before, and nobody is to listen.
+        early = Signal(ResetRelay.LATENCY, init=(1 << ResetRelay.LATENCY) - 1)
+        m.d.sync += early.eq(early << 1)
+        self._early = early[-1]
         # The queue asks for a reset of the data path from its own reset on, and holds it long enough.
         reset_data = Signal(init=1)
-        m.d.sync += reset_data.eq(self._queue.reset_data)
+        m.d.sync += reset_data.eq(self._queue.reset_data | self._early)
         m.d.comb += [
             ClockSignal("sync").eq(self.aclk),
             ClockSignal("data").eq(self.aclk),
@@ -134,7 +138,9 @@ class Accelerator(Part):
         registers, queue, core = self._registers, self._queue, self._core
         # What the queue has to tell follows from much, and is told a cycle later, all in the same order.
         fault, index, done = Signal.like(queue.fault), Signal.like(queue.fault_index), Signal()
-        m.d.sync += [fault.eq(queue.fault), index.eq(queue.fault_index), done.eq(queue.done)]
+        m.d.sync += [fault.eq(queue.fault), index.eq(queue.fault_index), done.eq(queue.done & ~self._early)]
+        with m.If(self._early):
+            m.d.sync += fault.valid.eq(0)
         m.d.comb += [
             self.interrupt.eq(registers.interrupt),
             queue.base.eq(registers.queue_base),
@@ -144,7 +150,7 @@ class Accelerator(Part):
             queue.abort.eq(registers.abort),
             queue.soft_reset.eq(registers.soft_reset),
             registers.queue_head.eq(queue.head),
-            registers.ready.eq(queue.ready),
+            registers.ready.eq(queue.ready & ~self._early),
             registers.done.eq(done),
             registers.busy.eq(queue.busy),
             registers.copying.eq(self._snapshot.copying),
@@ -172,8 +178,8 @@ class Accelerator(Part):
             queue.code.eq(unit.code),
             queue.offset.eq(unit.offset),
             queue.fault_in.eq(fault),
-            reads.flush.eq(queue.flush),
-            writes.flush.eq(queue.flush),
+            reads.flush.eq(queue.flush | self._early),
+            writes.flush.eq(queue.flush | self._early),
             queue.quiet.eq(reads.idle & writes.idle),
             queue.copying.eq(self._snapshot.copying),
             # The read engine tells a cycle late, and asks for nothing while all others rest.
