@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from hwgen.control.register_map import COUNTERS_BASE, register_map
-from hwgen.sim.build import build
+from hwgen.sim.build import build as build_core
 from hwgen.sim.run import Traffic, simulate
 from hwgen.sim.session import Session
 from hwgen.timing import reset_cycles
@@ -26,15 +26,15 @@ MACHINE = "bus of 64"
 def test_reset_in_mid_job(name: str, cycle: int) -> None:
     core = params(name)
     jobs = every_shape(core, cycle)
-    run = simulate(build(core, address_bits=16, fast=False), jobs, traffic=Traffic(stall=30), reset_at=cycle)
+    run = simulate(build_core(core, address_bits=16, fast=False), jobs, traffic=Traffic(stall=30), reset_at=cycle)
     assert_run(core, jobs, run)
 
 
 @pytest.mark.parametrize("cycles", range(1, 7))
 def test_short_resets_leave_no_trace(cycles: int) -> None:
     """Whether work is done, going on or just beginning: every register reads as behind the first reset, but for the
-    counters, which are of the last descriptor that ended. (The parts' own resets come later than the registers', so that
-    for some cycles the queue's head is that of before.)"""
+    counters, which are of the last descriptor that ended. (The parts' own resets come later than the registers': for
+    some cycles the queue's head is that of before.)"""
     scene = Scene(Case(name="short", machine=MACHINE, jobs=(Job(keys=9, queries=5, head_e=8, head_f=8),) * 2))
     registers = [r.name for r in register_map(scene.params) if r.address < COUNTERS_BASE]
     rng = np.random.default_rng(cycles)
