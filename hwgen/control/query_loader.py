@@ -20,7 +20,8 @@ class QueryLoader(Part):
     """Writes a block's query rows, slot by slot and column by column, into the free bank of query operands.
 
     Latency 2 cycles from a beat to the operand memories, the first of them in a register in front of all; to the lanes
-    one and that of the score program's part for queries if it is longer. Throughput 1 beat a cycle.
+    one and that of the score program's part for queries if it is longer. Throughput 1 beat a cycle within a block, which
+    is given back a cycle behind its last beat: who keeps it is far.
 
     Members: block, query; rows, columns, operand, elements (to the score array); lanes (one-hot), lane_address,
     lane_query (to the lanes, with a row's last beat); mantissa, scale_exponent (a bank each); loaded (the bank holds
@@ -57,9 +58,10 @@ class QueryLoader(Part):
 
     def elaborate(self, platform):
         m = Module()
-        self._bank, self._active = Signal(), Signal()
+        # A block waits to be begun.
+        self._bank, self._active, self._new = Signal(), Signal(), Signal()
         block = self.block.payload
-        free, begun, taken = Signal(), Signal(), Signal()
+        free, begun, taken, done = Signal(), Signal(), Signal(), Signal()
         # The converter is far, and with what it offers goes whether more of its rows may set out.
         entry = Slice(len(self.query.payload.as_value()))
         place(m, "entry", entry)
@@ -73,12 +75,14 @@ class QueryLoader(Part):
             self.query.ready.eq(entry.input.ready),
             entry.output.ready.eq(self._active),
             taken.eq(self._active & entry.output.valid),
-            begun.eq(self.block.valid & ~self._active & free),
+            self._new.eq(self.block.valid & ~self._active & ~done),
+            begun.eq(self._new & free),
+            self.block.ready.eq(done),
         ]
         # Cycles from a row's last beat to its lane.
         self._late = 1
         finished = self._walk(m, taken)
-        m.d.comb += self.block.ready.eq(finished)
+        m.d.sync += done.eq(finished)
         with m.If(begun):
             m.d.sync += self._active.eq(1)
         for i in range(2):
@@ -167,7 +171,7 @@ class QueryLoader(Part):
         m.d.comb += path.argument.eq(self.argument)
         m.d.comb += [getattr(path.inputs, name).eq(inputs[name]) for name in partition.query.inputs]
         # Blocks of a job follow each other, so that rows are counted from its first one.
-        m.d.comb += begin.eq(self.block.valid & ~self._active & (block.first_query == 0))
+        m.d.comb += begin.eq(self._new & (block.first_query == 0))
         with m.If(begin):
             m.d.sync += [position.eq(0), member.eq(0)]
         with m.Elif(row_end):

@@ -166,7 +166,7 @@ class Clockwork:
             jobs.lengths.tick()
         if now_hungry != hungry:
             self.hungry, self.bell.rung = now_hungry, True
-        self.loaded = loader.finished
+        self.loaded = loader.taken
         self.running = busy and (self.running or shown)
         self.job_count += job_taken - job_done
         self.block_count += begun - issued

@@ -231,7 +231,7 @@ def _core_holders(machine: Clockwork) -> Iterator[Holder]:
     counts: dict[str, Any] = {"left": below(3), "edge": NOWHERE, "next_edge": edge, "low_edge": NOWHERE}
     lines = ("starts", "drained", "done")
     yield Holder(issuer, fixed, ("pending", "queue"), lines, counts, {"block": _block_zones(machine)})
-    fixed = ("active", "bank")
+    fixed = ("active", "bank", "finished")
     yield Holder(machine.loader, fixed, ("loaded", "occupied", "beats"), ("released",), {"left": below(3)})
     for buffer in (machine.keys, machine.values):
         yield Holder(buffer, ("complete", "ended"), (), ("freed",), {"claimed": NOWHERE})

@@ -48,7 +48,8 @@ class Loader:
 
     Members: block (queue), source; beats (two at most, in front of all: whether each is its row's last); active, bank,
     left; loaded, occupied (a flag a bank); released (times and banks);
-    finished (in this cycle). The issuer says issued, issued_bank and empty.
+    finished (a block, in this cycle: it is taken in the next one), taken (in this cycle). The issuer says issued,
+    issued_bank and empty.
     """
 
     __slots__ = (
@@ -65,6 +66,7 @@ class Loader:
         "occupied",
         "released",
         "source",
+        "taken",
     )
 
     def __init__(self, block: Fifo, source: Unpacker) -> None:
@@ -72,7 +74,7 @@ class Loader:
         self.loaded, self.occupied = [False, False], [False, False]
         self.released: deque[tuple[int, int]] = deque()
         self.beats: deque[bool] = deque()
-        self.active = self.finished = self.issued = self.empty = False
+        self.active = self.finished = self.taken = self.issued = self.empty = False
         self.bank = self.issued_bank = self.left = 0
 
     def tick(self, now: int) -> None:
@@ -83,16 +85,17 @@ class Loader:
             if beats and beats.popleft():
                 self.left -= 1
                 finished = self.left == 0
-        elif self.block.ready:
+        elif self.block.ready and not self.finished:
             self.left = self.block.head.queries
             self.active = not self.occupied[self.bank]
         if enters:
             source.taken = True
             beats.append(source.last)
-        self.finished = finished
+        self.taken, self.finished = self.finished, finished
+        if self.taken:
+            self.block.take()
         if finished:
             self.active = False
-            self.block.take()
             self.loaded[self.bank] = self.occupied[self.bank] = True
             self.bank ^= 1
         if self.issued:
