@@ -20,8 +20,8 @@ class QueryLoader(Part):
     """Writes a block's query rows, slot by slot and column by column, into the free bank of query operands.
 
     Latency 2 cycles from a beat to the operand memories, the first of them in a register in front of all; to the lanes
-    one and that of the score program's part for queries if it is longer. Throughput 1 beat a cycle within a block, which
-    is given back a cycle behind its last beat: who keeps it is far.
+    one and that of the score program's part for queries if it is longer. Throughput 1 beat a cycle within a block; a
+    block is given back a cycle behind its last beat, as who keeps it is far.
 
     Members: block, query; rows, columns, operand, elements (to the score array); lanes (one-hot), lane_address,
     lane_query (to the lanes, with a row's last beat); mantissa, scale_exponent (a bank each); loaded (the bank holds
