@@ -40,7 +40,7 @@ def step_layout(params: Params) -> data.StructLayout:
 
 class DrainWalker(Part):
     """Walks the queries of every block in order: slot, column, fold, group of rows; one step a cycle while `room`
-    lasts. A row ends where F does.
+    lasts. A row ends where F does. A block is given back a cycle behind its last step, as who keeps it is far.
 
     A slot is walked when the value array has said `done`, or at once if it is void. Latency 1 cycle from `done` to its
     first step, and from a block; throughput 1 step a cycle within a block.
@@ -85,7 +85,8 @@ class DrainWalker(Part):
         for name, signal in position.items():
             m.d.comb += step[name].eq(signal)
         slot_end, single = Signal(), c.out_beat >= self.head_f
-        m.d.sync += self._known.eq(self.block.valid & ~self.block.ready)
+        ends_block, gone = Signal(), Signal()
+        m.d.sync += [gone.eq(ends_block), self._known.eq(self.block.valid & ~ends_block & ~gone)]
         with m.If(~self._known):
             m.d.sync += row_end.eq(single)
         with m.Elif(step.valid):
@@ -103,7 +104,8 @@ class DrainWalker(Part):
             slot_end.eq(row_end & ends["column"]),
             step.slot_last.eq(slot_end),
             step.job_last.eq(slot_end & ends["slot"] & block.job_last),
-            self.block.ready.eq(step.valid & slot_end & ends["slot"]),
+            ends_block.eq(step.valid & slot_end & ends["slot"]),
+            self.block.ready.eq(gone),
         ]
         carry = step.valid
         for name, signal in position.items():

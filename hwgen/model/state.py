@@ -235,7 +235,7 @@ def _core_holders(machine: Clockwork) -> Iterator[Holder]:
     yield Holder(machine.loader, fixed, ("loaded", "occupied", "beats"), ("released",), {"left": below(3)})
     for buffer in (machine.keys, machine.values):
         yield Holder(buffer, ("complete", "ended"), (), ("freed",), {"claimed": NOWHERE})
-    fixed = ("slot", "column", "beat", "credits", "lse_credits", "given", "room", "known")
+    fixed = ("slot", "column", "beat", "credits", "lse_credits", "given", "room", "known", "gone")
     yield Holder(machine.drain, fixed, ("results",), ("steps", "records"), queues={"o": (), "lse": ()})
 
 

@@ -20,8 +20,8 @@ class Drain:
 
     Members: block (queue); results (slots that are done); slot, column, beat (where it is); credits, lse_credits
     (places that are taken), given (those that got free in the cycle before), room (for what may be on its way, and one
-    more); steps (times and flags of beats on their
-    way to `o`), records (times of those to `lse`); known (a block is looked at).
+    more); steps (times and flags of beats on their way to `o`), records (times of those to `lse`); known (a block is
+    looked at), gone (its last step is taken: it is given back in the next cycle).
     """
 
     def __init__(self, params: Params, head_f: int, block: Fifo, issuer: Issuer) -> None:
@@ -37,13 +37,16 @@ class Drain:
         self.records: deque[int] = deque()
         self.slot = self.column = self.beat = self.credits = self.lse_credits = 0
         self.given = (False, False)
-        self.room, self.known = True, False
+        self.room, self.known, self.gone = True, False, False
 
     def tick(self, now: int) -> None:
         """Behind those that take beats of `o` and `lse`."""
         if self._calm(now):
             return
-        room = self.room
+        room, gone = self.room, self.gone
+        self.gone = False
+        if gone:
+            self.block.take()
         self.credits -= self.given[0]
         self.lse_credits -= self.given[1]
         self.given = (self.o.taken, self.lse.taken)
@@ -56,7 +59,7 @@ class Drain:
         done = self.issuer.done
         if done and done[0][0] == now:
             self.results[done.popleft()[1]] = True
-        self.known = self.block.ready and not self.block.taken
+        self.known = self.block.ready and not (gone or self.gone)
         self._queue(now)
 
     def _calm(self, now: int) -> bool:
@@ -94,8 +97,7 @@ class Drain:
         self.column = 0 if slot_end else self.column + 1
         if slot_end:
             self.slot = 0 if last_slot else self.slot + 1
-            if last_slot:
-                self.block.take()
+            self.gone = last_slot
 
     def _queue(self, now: int) -> None:
         """What arrives in the two queues."""
