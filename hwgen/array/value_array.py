@@ -41,11 +41,11 @@ class Drained(NamedTuple):
 class FoldWalker(Part):
     """Turns a visit's tag from the lane of column 0 into one value tag and address a fold, 0 to `last_fold`.
 
-    The first fold leaves LATENCY cycles behind the visit's arrival. `free` marks the last fold of a value row's last
-    visit.
+    The first fold leaves LATENCY cycles behind the visit's arrival, which is in registers first: the lane is far.
+    `free` marks the last fold of a value row's last visit.
     """
 
-    LATENCY = 1
+    LATENCY = 2
 
     def __init__(self, params: Params) -> None:
         self._params = params
@@ -62,18 +62,14 @@ class FoldWalker(Part):
     def elaborate(self, platform):
         m = Module()
         p = self._params
-        held = Signal(lane_tag_layout(p))
-        fold = Signal(range(p.folds_f + 1))
-        now = Signal(lane_tag_layout(p))
-        start = Signal()
-        m.d.comb += [start.eq(self.visit.valid & (self.visit.column == 0)), now.eq(held)]
-        current = Signal(p.fold_f_bits)
-        m.d.comb += current.eq(fold)
+        started, now = Signal(), Signal(lane_tag_layout(p))
+        fold, current = Signal(range(p.folds_f + 1)), Signal(p.fold_f_bits)
+        start = self.visit.valid & (self.visit.column == 0)
         active = Signal()
-        m.d.comb += active.eq(start | (fold != 0))
+        m.d.sync += started.eq(start)
         with m.If(start):
-            m.d.comb += [now.eq(self.visit), current.eq(0)]
-            m.d.sync += held.eq(self.visit)
+            m.d.sync += now.eq(self.visit)
+        m.d.comb += [current.eq(Mux(started, 0, fold)), active.eq(started | (fold != 0))]
         with m.If(active):
             m.d.sync += fold.eq(Mux(current == self.last_fold, 0, current + 1))
         m.d.sync += [
