@@ -140,7 +140,12 @@ class DrainWalker(Part):
 
 
 class PendingSlots(Part):
-    """Slots whose result has not left the result memories: set when their last visit starts, cleared by the drain."""
+    """Slots whose result has not left the result memories: set when their last visit starts, cleared by the drain.
+
+    Latency LATENCY cycles from `drained` to `pending`, as the drain is far, 1 from `finishing`.
+    """
+
+    LATENCY = 2
 
     def __init__(self, params: Params) -> None:
         self._slots = params.config.slots
@@ -156,8 +161,10 @@ class PendingSlots(Part):
 
     def elaborate(self, platform):
         m = Module()
+        drained, slot = Signal(), Signal.like(self.drained_slot)
+        m.d.sync += [drained.eq(self.drained), slot.eq(self.drained_slot)]
         for i in range(self._slots):
-            with m.If(self.drained & (self.drained_slot == i)):
+            with m.If(drained & (slot == i)):
                 m.d.sync += self.pending[i].eq(0)
             with m.Elif(self.finishing & (self.finishing_slot == i)):
                 m.d.sync += self.pending[i].eq(1)

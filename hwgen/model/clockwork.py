@@ -79,8 +79,8 @@ class Clockwork:
         self.hungry, self.loaded = True, False
         self.rows = s.B * s.Hq * s.L
         self.job_count = self.block_count = 0
-        # A cycle behind the queues of results.
-        self.job_done = self.lse_waiting = False
+        # A cycle behind the queues of results, and another one behind that.
+        self.job_done = self.job_over = self.lse_waiting = False
         self.element_bytes = params.input.bits // 8
         self.runs: deque[list[int]] = deque([[Cause.NO_JOB, 0]], MOST_RUNS)
 
@@ -119,7 +119,7 @@ class Clockwork:
             and writes.idle()
         )
         # Writers, back to front.
-        job_done, self.lse_waiting = self.job_done, drain.lse.ready
+        job_over, self.job_over, self.lse_waiting = self.job_over, self.job_done, drain.lse.ready
         last = drain.o.ready and drain.o.head & JOB_LAST == JOB_LAST
         writes.tick(now)
         if "lse" not in self.writers:
@@ -168,7 +168,7 @@ class Clockwork:
             self.hungry, self.bell.rung = now_hungry, True
         self.loaded = loader.taken
         self.running = busy and (self.running or shown)
-        self.job_count += job_taken - job_done
+        self.job_count += job_taken - job_over
         self.block_count += begun - issued
         self.now += 1
         return not over

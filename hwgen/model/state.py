@@ -212,7 +212,18 @@ def _holders(machine: Clockwork) -> Iterator[Holder]:
 def _core_holders(machine: Clockwork) -> Iterator[Holder]:
     yield Holder(
         machine,
-        ("running", "settled", "more", "hungry", "loaded", "job_count", "block_count", "job_done", "lse_waiting"),
+        (
+            "running",
+            "settled",
+            "more",
+            "hungry",
+            "loaded",
+            "job_count",
+            "block_count",
+            "job_done",
+            "job_over",
+            "lse_waiting",
+        ),
     )
     fixed: tuple[str, ...] = (
         "step",

@@ -82,7 +82,7 @@ def fill(core: Params, queries: int, head: Head | None = None) -> int:
 
 def way_out(core: Params, queries: int, head: Head | None = None) -> int:
     """Cycles from the first last visit of the last block's `queries` until it is known that the last beat of O
-    was taken, a cycle behind that."""
+    was taken, two cycles behind that."""
     c = core.config
     head_e, head_f = head or (c.head_e, c.head_f)
     shape, beats = geometry(core, head_e, head_f), -(-head_f // c.out_beat)
@@ -91,7 +91,7 @@ def way_out(core: Params, queries: int, head: Head | None = None) -> int:
     latency = issue_latency() + value_latency(core) - (core.folds_e - 1 - shape["last_fold_e"])
     corner = latency + shape["last_fold_f"] + (c.rows_f - 1) * FeederRow.SKEW + FeederRow.LATENCY + c.cols
     first_step = corner + ValuePE.RESULT_LATENCY + 1
-    return first_step + queries * beats + output_latency(core)
+    return first_step + queries * beats + output_latency(core) + 1
 
 
 def unknown(core: Params, live: int) -> int:
@@ -172,7 +172,7 @@ def test_every_cycle_is_accounted_for(name: str, live: int) -> None:
     counts = result.idle("score")
     assert counts["fill"] == fill(core, queries) + unknown(core, live)
     assert counts["hazard"] == (keys - 1) * (period - round_trip) - unknown(core, live)
-    # The O beat that ends the run is taken in its last cycle.
+    # The O beat that ends the run is taken in its last cycle but one.
     assert counts["drain"] == way_out(core, queries) + 1 - round_trip
     assert set(idle(result)) <= {Cause.FILL, Cause.HAZARD, Cause.DRAIN}
     assert result.counters["cycles"] == fill(core, queries) + (keys - 1) * period + way_out(core, queries) + 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 
 from hwgen.array.value_array import drain_latency
+from hwgen.control.drain import PendingSlots
 from hwgen.model.parts.issuing import Issuer
 from hwgen.model.parts.queue import Fifo
 from hwgen.params import Params
@@ -30,8 +31,9 @@ class Drain:
         self.row_beats = -(-head_f // c.out_beat)
         self.depth = queue_depth(params)
         self.o, self.lse = Fifo(self.depth), Fifo(LSE_DEPTH, rests=True)
-        self.read_latency = read_latency(params)
-        self.latency = self.read_latency + drain_latency(params) + NormaliserLane.LATENCY
+        # Until a slot's values are read, as PendingSlots knows of it.
+        self.read_latency = read_latency(params) + PendingSlots.LATENCY - 1
+        self.latency = read_latency(params) + drain_latency(params) + NormaliserLane.LATENCY
         self.results = [False] * c.slots
         self.steps: deque[tuple[int, int]] = deque()
         self.records: deque[int] = deque()
