@@ -223,10 +223,16 @@ class VisitIssuer(Part):
             self.bank.eq(head.bank),
             self.pairs.eq(Mux(starting & self._counts(), head.width - head.skip, 0)),
         ]
-        with m.If(self._go & ~final):
-            m.d.sync += [step.eq(step + 1), self._first.eq(0), final.eq(step + 1 == geometry.last_step)]
+        # The first step waits for rows, which are far: so little depends on them, a bit of each register.
+        at_end = Const(0) if several else geometry.last_step == 0
+        goes_on = starting if several else starting & ~final
+        with m.If(self._first):
+            m.d.sync += [step.eq(goes_on), self._first.eq(~goes_on)]
+            m.d.sync += final.eq(Mux(goes_on, geometry.last_step == 1, at_end))
+        with m.Elif(final):
+            m.d.sync += [step.eq(0), self._first.eq(1), final.eq(at_end)]
         with m.Else():
-            m.d.sync += [step.eq(0), self._first.eq(1), final.eq(0 if several else geometry.last_step == 0)]
+            m.d.sync += [step.eq(step + 1), final.eq(step + 1 == geometry.last_step)]
         recent = self._history(m, starting)
         # No visit is shorter than a lane's group of columns.
         now = self._free(head, recent[p.group : -1])
