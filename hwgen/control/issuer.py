@@ -332,8 +332,10 @@ class Issuer(VisitIssuer):
         self._edge = Signal(signed(EDGE_BITS))
         # Columns of the current slot that the next key will not be shown to; all of them if the slot leaves.
         self._next_edge = Signal(signed(EDGE_BITS))
-        # Whether a slot visited with this key stays for the next one, which is the first, and its edge then.
+        # Whether a slot visited with this key stays for the next one, which is the first, and its edge then: that, and
+        # whether it hides a column.
         self._staying, self._next_low, self._low_edge = Signal(), Signal(p.slot_bits), Signal(signed(EDGE_BITS))
+        self._low_hides = Signal()
         # Compared a visit ahead: whether there is a key, the current one is the first or the last one, its edge hides a
         # column, the current slot leaves behind it and, as for every issuer, is the last one.
         self._some, self._first_key, self._last_key, self._hides, self._leaves = (Signal() for _ in range(5))
@@ -342,20 +344,23 @@ class Issuer(VisitIssuer):
         self._following = self._follow(m)
 
     def _follow(self, m: Module):
-        """Of the next key its first slot and that slot's edge; of the next visit its next edge, and that less a slot's
-        columns. None of it depends on whether a visit starts or ends."""
+        """Of the next key its first slot, that slot's edge, and whether it hides a column, which is told of both edges
+        before one is chosen; of the next visit its next edge, and that less a slot's columns. None of it depends on
+        whether a visit starts or ends."""
         cols = self._params.config.cols
         low, edge = Signal.like(self._low), Signal.like(self._edge)
         before, after, beyond = Signal.like(edge), Signal.like(edge), Signal(signed(EDGE_BITS + 1))
+        hides = Signal()
         m.d.comb += [
             # The first slot that stays for the next key was met before, or is this one.
             low.eq(Mux(self._staying, self._next_low, self._slot)),
             edge.eq(Mux(self._staying, self._low_edge, self._next_edge)),
+            hides.eq(self._block.causal & Mux(self._staying, self._low_hides, self._next_edge > 0)),
             before.eq(Mux(self._last_slot, edge, self._next_edge)),
             after.eq(before + Mux(self._last_slot, self._block.group, Const(-cols, signed(GROUP_BITS + 1)))),
             beyond.eq(before + Mux(self._last_slot, self._less, Const(-2 * cols, signed(GROUP_BITS + 1)))),
         ]
-        return low, edge, after, beyond
+        return low, edge, hides, after, beyond
 
     def _describe(self, m: Module, skip: Signal, width: Signal) -> dict:
         p, block = self._params, self._block
@@ -402,7 +407,7 @@ class Issuer(VisitIssuer):
 
     def _next_visit(self, m: Module) -> None:
         """The next slot of this key, or the first one that sees the next key."""
-        low, edge, after, beyond = self._following
+        low, edge, hides, after, beyond = self._following
         m.d.sync += [self._next_edge.eq(after), self._leaves.eq(self._block.causal & (beyond >= 0))]
         with m.If(self._last_slot):
             m.d.sync += [
@@ -414,7 +419,7 @@ class Issuer(VisitIssuer):
                 self._slot.eq(low),
                 self._last_slot.eq(low == self._block.slots),
                 self._edge.eq(edge),
-                self._hides.eq(self._block.causal & (edge > 0)),
+                self._hides.eq(hides),
                 self._staying.eq(0),
             ]
         with m.Else():
@@ -424,4 +429,5 @@ class Issuer(VisitIssuer):
                 self._staying.eq(~self._leaves),
                 self._next_low.eq(low),
                 self._low_edge.eq(edge),
+                self._low_hides.eq(hides),
             ]
