@@ -12,8 +12,9 @@ BLOCK_COUNT_BITS = 4
 
 
 class RunState(Part):
-    """`busy` from a job's acceptance until its last O beat was taken two cycles ago and its LSE one and, as results that
-    need no key may be out before, all its queries are in, a cycle ago; sticky bits until a cycle behind `clear`.
+    """`busy` from a job's acceptance until its last O beat was taken two cycles ago and its LSE one cycle ago and, as
+    results that need no key may be out before, all its queries are in, a cycle ago; sticky bits until a cycle behind
+    `clear`.
 
     Members: accepted, finished (a job); begun, issued (a block of queries); lse_waiting; visit (one is issued), running
     (one was, since `busy` rose); clear; saturated_now, poisoned_now; saturated, poisoned (two cycles later); done
