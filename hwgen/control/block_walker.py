@@ -16,7 +16,7 @@ class BlockWalker(Part):
 
     Where keys are given as segments, a block's are those of its job, and rows and void slots are not found here.
 
-    Latency slots + 8 cycles a block at most, and ceil(cols x slots / group) + 2 more in a causal job of grouped heads,
+    Latency slots + 9 cycles a block at most, and ceil(cols x slots / group) + 2 more in a causal job of grouped heads,
     hidden behind the blocks before; with segments slots + 5. `working`: a job is being cut.
     """
 
@@ -37,6 +37,8 @@ class BlockWalker(Part):
         # Queries that are left, and that will be behind this block; those of the block, which is the last one.
         self._left, self._rest, self._final = Signal(QUERY_BITS), Signal(QUERY_BITS), Signal()
         self._queries = Signal.like(block.queries)
+        # The same a cycle later, for the sums, which may lie elsewhere.
+        self._added = Signal.like(block.queries)
         # Queries up to the block's end: so many positions times the group, and `part` more; the positions and the
         # offset, which is what they see if there is no part. Whether there is a part is known a cycle later.
         self._end, self._part, self._some_part = Signal(QUERY_BITS), Signal(GROUP_BITS + 8), Signal()
@@ -49,6 +51,7 @@ class BlockWalker(Part):
             self._rest.eq(self._left - block.queries),
             self._final.eq(self._left <= size),
             self._queries.eq(Mux(self._final, self._left[: len(block.queries)], size)),
+            self._added.eq(self._queries),
             self._resident.eq(job.keys <= resident_rows(self._params)),
             self._single.eq(job.group == 1),
             self._some_part.eq(self._part != 0),
@@ -61,10 +64,10 @@ class BlockWalker(Part):
         self._all_keys, self._seen = Signal(), Signal(LENGTH_BITS)
         self._bound(m)
         # Much changes with each of these, so they are registers: the state is IDLE; a job came; a block that is not
-        # the last one is gone; the state is START.
-        idle, came, gone, starting = Signal(init=1), Signal(), Signal(), Signal()
+        # the last one is gone; the state is START, or was.
+        idle, came, gone, starting, adding = Signal(init=1), Signal(), Signal(), Signal(), Signal()
         m.d.comb += [self.working.eq(~idle), self.job.ready.eq(idle)]
-        m.d.sync += [came.eq(idle & self.job.valid), gone.eq(0), starting.eq(0)]
+        m.d.sync += [came.eq(idle & self.job.valid), gone.eq(0), starting.eq(0), adding.eq(starting)]
         with m.If(gone):
             m.d.sync += [
                 self._left.eq(self._rest),
@@ -84,6 +87,8 @@ class BlockWalker(Part):
             ]
         with m.If(starting):
             self._start(m)
+        with m.If(adding):
+            self._add(m)
         with m.FSM():
             with m.State("IDLE"):
                 with m.If(came):
@@ -112,10 +117,12 @@ class BlockWalker(Part):
             if self._params.segmented:
                 m.next = "COUNT"
             else:
+                m.next = "ADD"
+        if not self._params.segmented:
+            with m.State("ADD"):
                 m.next = "KEYS"
                 with m.If(job.causal & ~self._single):
                     m.next = "DIVIDE"
-        if not self._params.segmented:
             with m.State("DIVIDE"):
                 m.d.sync += self._over.eq(self._part - job.group)
                 m.next = "COUNT_POSITIONS"
@@ -150,17 +157,19 @@ class BlockWalker(Part):
             block.scale_exponent.eq(job.scale_exponent),
             block.slots.eq(0),
             self._slot_left.eq(queries),
-            self._end.eq(self._end + queries),
-            self._part.eq(self._part + queries),
         ]
         if self._params.segmented:
             m.d.sync += [block.keys.eq(job.keys), block.offset.eq(job.offset)]
         else:
             m.d.sync += [block.void_slots.eq(0), self._void_room.eq(1)]
-            with m.If(self._single):
-                m.d.sync += [self._sight.eq(self._sight + queries), self._part.eq(0)]
         for name in (*batch_head(self._params), *listed(self._params)):
             m.d.sync += block[name].eq(job[name])
+
+    def _add(self, m: Module) -> None:
+        """Queries up to the end of the block."""
+        m.d.sync += [self._end.eq(self._end + self._added), self._part.eq(self._part + self._added)]
+        with m.If(self._single):
+            m.d.sync += [self._sight.eq(self._sight + self._added), self._part.eq(0)]
 
     def _bound(self, m: Module) -> None:
         """Keys that the block's last query sees, in the state KEYS: no other sees more."""

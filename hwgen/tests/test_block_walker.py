@@ -137,7 +137,7 @@ def test_latency(params: Params) -> None:
     works += [job(size, 4, 1, -1, group=3), job(size, 4, group=3)]
     for work in works:
         # A bound in positions is found by division.
-        most = slots + 8 + (-(-size // work["group"]) + 2 if work["causal"] and work["group"] > 1 else 0)
+        most = slots + 9 + (-(-size // work["group"]) + 2 if work["causal"] and work["group"] > 1 else 0)
         cycles: list[dict[str, Any]] = [{"job.payload": work, "job.valid": 1, "block.ready": 1}, {"job.valid": 0}]
         seen = clocked(BlockWalker(params), cycles, ["block.valid", "working", "job.ready"], 3 * most)
         offers = [t for t, (valid, _, _) in enumerate(seen) if valid]

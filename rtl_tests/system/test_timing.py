@@ -71,9 +71,9 @@ def fill(core: Params, queries: int, head: Head | None = None) -> int:
     """Cycles from a job's acceptance to its first visit, for queries of one block."""
     c = core.config
     row = row_beats(head[0] if head else c.head_e, c.rows_e, core)
-    # The walker knows of the job, counts its queries, starts, bounds the keys, chooses, counts a slot a cycle and
-    # offers the block; the testbench knows of it a cycle after it sees it.
-    offered = 5 + -(-queries // c.cols)
+    # The walker knows of the job, counts its queries, starts, adds them up, bounds the keys, chooses, counts a slot a
+    # cycle and offers the block; the testbench knows of it a cycle after it sees it.
+    offered = 6 + -(-queries // c.cols)
     first_beat = offered + QUEUE + 1
     last_beat = first_beat + queries * row - 1
     # A row is converted when it is complete; the loader has the last beat a cycle later, and knows of it in another.

@@ -9,7 +9,7 @@ from hwgen.model.parts.records import Block, Job, Rows
 from hwgen.params import Params
 from hwgen.timing import resident_rows
 
-IDLE, NEXT, START, DIVIDE, KEYS, COUNT, OFFER = range(7)
+IDLE, NEXT, START, ADD, KEYS, COUNT, OFFER = range(7)
 
 BEGIN, GO_ON = 2, 3
 """Cycles until a job's first block is begun, and one behind another: how many queries it has is known step by step."""
@@ -54,7 +54,7 @@ class BlockWalker:
         else:
             self.wait -= 1
             if self.wait == 0:
-                self.state = {NEXT: START, DIVIDE: KEYS, COUNT: OFFER}[state]
+                self.state = {NEXT: START, ADD: KEYS, COUNT: OFFER}[state]
         there, self.there = self.there, block
         room = block is None and there is None and all(output.room() for output in self.outputs)
         if room != self.room or block is not None:
@@ -78,12 +78,12 @@ class BlockWalker:
         assert job is not None
         self.queries = queries = min(self.left, self.size)
         self.end += queries
-        self.state = KEYS
+        # Queries are added up a cycle later, then divided if need be.
+        self.state, self.wait = ADD, 1
         if job.causal and job.group != 1:
             self.positions += (self.part + queries) // job.group
-            self.wait = (self.part + queries) // job.group + 2
+            self.wait += (self.part + queries) // job.group + 2
             self.part = (self.part + queries) % job.group
-            self.state = DIVIDE
         elif job.causal:
             self.positions = self.end
 
