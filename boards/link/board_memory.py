@@ -42,7 +42,7 @@ class BoardMemory(Part):
     """From the cycle in which a beat is taken to that in which its word is in a register behind the banks."""
     READ_LATENCY = Bursts.LATENCY + BANK_CYCLES + LandingQueue.LATENCY
     WRITE_LATENCY = Slice.LATENCY + LandingQueue.LATENCY
-    BYTE_LATENCY = 4 + BANK_CYCLES + 2
+    BYTE_LATENCY = 5 + BANK_CYCLES + 2
 
     def __init__(self, params: Params, memory_bytes: int) -> None:
         self._params, self._bytes = params, memory_bytes
@@ -78,26 +78,29 @@ class BoardMemory(Part):
     def _bytes_of_bridge(self, m: Module) -> None:
         """A byte's word is read or written in a cycle taken from the accelerator."""
         low = ceil_log2(self._params.bus_bytes)
-        address, asked, known = Signal(32, reset_less=True), Signal(), Signal()
-        write, inside = Signal(reset_less=True), Signal(reset_less=True)
+        address, asked, looked, known = Signal(32, reset_less=True), Signal(), Signal(), Signal()
+        write, outside = Signal(reset_less=True), Signal(reset_less=True)
+        # Of the two registers one is near what it clears.
+        refused = Signal(reset_less=True)
         strobe, way = Signal.like(self._strobe, reset_less=True), Signal(self.BANK_CYCLES + 1)
         m.d.comb += [self._steals.eq(known & ~write), self._stores.eq(known & write)]
         # The bridge is far.
         started, came = Signal(), Signal(len(Cat(self.address, self.write, self.data)), reset_less=True)
         m.d.sync += [started.eq(self.start), came.eq(Cat(self.address, self.write, self.data))]
-        m.d.sync += [asked.eq(started), known.eq(asked)]
+        m.d.sync += [asked.eq(started), looked.eq(asked), known.eq(looked)]
         m.d.sync += [self._steal.eq(self._steals), self._store.eq(self._stores)]
         m.d.sync += way.eq(Cat(self._steal | self._store, way))
         with m.If(started):
             m.d.sync += Cat(address, write, self._byte).eq(came)
         m.d.sync += [
             self._index.eq(address[low:]),
-            inside.eq(in_memory(address, self._bytes)),
+            outside.eq(~in_memory(address, self._bytes)),
+            refused.eq(outside),
             strobe.eq(1 << address[:low]),
-            self._strobe.eq(Mux(inside, strobe, 0)),
+            self._strobe.eq(Mux(refused, 0, strobe)),
             self.done.eq(way[-1]),
             self.byte.eq(self._byte_of_word(m, address[:low])),
-            self.error.eq(~inside),
+            self.error.eq(refused),
         ]
 
     def _byte_of_word(self, m: Module, number: Any) -> Any:

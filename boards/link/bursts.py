@@ -64,8 +64,10 @@ class Bursts(Part):
         ready, free, known = Signal(init=1), Signal(init=1), Signal()
         address, length = Signal(self._params.config.address_bits), Signal(8)
         index, inside, beats = Signal(self._bits), Signal(), Signal(8)
-        # Beats behind the one that is offered.
-        left, beat = Signal(8), self.output.payload
+        # Of the burst that is known: whether it has one beat, and whether it has two. Beats behind the one that is
+        # offered, and whether that is the last but one.
+        single, double = Signal(), Signal()
+        left, second, beat = Signal(8), Signal(), self.output.payload
         learn, begin, move, over = Signal(), Signal(), Signal(), Signal()
         # Without a beat one may begin; a burst's last one makes room for the next burst's first one.
         m.d.comb += [
@@ -73,12 +75,14 @@ class Bursts(Part):
             move.eq(Mux(self.output.valid, self.output.ready, known)),
             over.eq(~self.output.valid | beat.last),
             begin.eq(known & move & over),
-            learn.eq(~free & (~known | begin)),
+            # Never in the cycle in which one begins, as that is known late: a second beat hides it.
+            learn.eq(~free & ~known),
             self.coming.eq(known | (self.output.valid & ~(self.output.ready & beat.last))),
         ]
         with m.If(learn):
             m.d.sync += [index.eq(address[low:]), beats.eq(length), free.eq(1)]
             m.d.sync += inside.eq(in_memory(address, self._memory_bytes))
+            m.d.sync += [single.eq(length == 0), double.eq(length == 1)]
         with m.If((free | learn) & self.room):
             m.d.sync += ready.eq(1)
         with m.If(self.input.valid & ready):
@@ -91,6 +95,7 @@ class Bursts(Part):
                 beat.index.eq(Mux(over, index, beat.index + 1)),
                 beat.inside.eq(Mux(over, inside, beat.inside)),
                 left.eq(Mux(over, beats, left - 1)),
-                beat.last.eq(Mux(over, beats == 0, left == 1)),
+                second.eq(Mux(over, double, left == 2)),
+                beat.last.eq(Mux(over, single, second)),
             ]
         return m
