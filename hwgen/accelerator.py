@@ -305,6 +305,7 @@ class Accelerator(Part):
             connect(m, getattr(heads, f"{name}_rows"), writer.rows)
             connect(m, writer.request, self._writes.requests[client])
             connect(m, writer.words, self._writes.words[client])
+            m.d.comb += writer.room.eq(self._writes.rooms[client])
             wanted = descriptor.write_lse if name == "lse" else 1
             m.d.comb += [
                 writer.stride.eq(descriptor[name].row_stride),

@@ -88,13 +88,16 @@ class RowPacker(Part):
         rest = self._beat - (chunks - 1) * self._size
         active, overhang = Signal(), Signal()
         left, place, chunk = Signal(range(self._limit + 1)), Signal(range(self._lanes)), Signal(range(chunks))
-        take, beat_end, finish = Signal(), Signal(), Signal()
-        rows, final = Signal(LENGTH_BITS), Signal()
+        take, beat_end, finish, fresh = Signal(), Signal(), Signal(), Signal()
+        rows, final, row_end = Signal(LENGTH_BITS), Signal(), Signal()
         m.d.comb += [
             beat_end.eq(chunk == chunks - 1),
             take.eq(active & self.values.valid & self._move & ~overhang),
             self.values.ready.eq(active & self._move & ~overhang & beat_end),
-            finish.eq(self.values.valid & self.values.ready & self.values.payload.last),
+            row_end.eq(beat_end & self.values.payload.last),
+            finish.eq(take & row_end),
+            # What the next run says is taken over as long as there is none: that one ends is known last.
+            fresh.eq(~active | (row_end & final)),
             self.run.ready.eq(~active | (finish & final)),
         ]
         codes = [*self.values.payload.elements, *[0] * (self._size - rest)]
@@ -106,22 +109,26 @@ class RowPacker(Part):
                 step.place.eq(place),
             ]
         size = self._size if rest == self._size else Mux(beat_end, rest, self._size)
-        self._count(m, step, take, overhang, left, place, size, final)
+        remaining, following = self._count(m, take, overhang, left, place, size, final)
+        run = self.run.payload
         with m.If(take):
             m.d.sync += chunk.eq(Mux(beat_end, 0, chunk + 1))
-        with m.If(finish):
-            m.d.sync += [left.eq(self.elements), rows.eq(rows - 1), final.eq(rows == 2)]
-        with m.If(self.run.ready):
+        with m.If(take | ~active):
             m.d.sync += [
-                active.eq(self.run.valid),
-                rows.eq(self.run.payload.rows),
-                final.eq(self.run.payload.rows == 1),
-                left.eq(self.elements),
-                place.eq(self.run.payload.offset[ceil_log2(self._element_bits // 8) :]),
+                left.eq(Mux(~active | row_end, self.elements, remaining)),
+                place.eq(Mux(fresh, run.offset[ceil_log2(self._element_bits // 8) :], following)),
             ]
+        with m.If(finish | ~active):
+            m.d.sync += [
+                rows.eq(Mux(~active | final, run.rows, rows - 1)),
+                final.eq(Mux(~active | final, run.rows == 1, rows == 2)),
+            ]
+        with m.If(self.run.ready):
+            m.d.sync += active.eq(self.run.valid)
 
-    def _count(self, m: Module, step, take: Signal, overhang: Signal, left: Signal, place: Signal, size, final) -> None:
-        """What a step of `size` elements leaves of its row and of its word; the final row ends the run's last word."""
+    def _count(self, m: Module, take: Signal, overhang: Signal, left: Signal, place: Signal, size, final) -> tuple:
+        """What a step of `size` elements leaves of its row, and its end in its word; the final row ends the run's last
+        word."""
         ends, run_end = Signal(), Signal()
         following = Signal(range(2 * self._lanes + 1))
         m.d.comb += [
@@ -129,13 +136,12 @@ class RowPacker(Part):
             run_end.eq(ends & (left != 0) & final),
             following.eq(place + Mux(ends, left[: ceil_log2(self._size + 1)], size)),
         ]
-        with m.If(take):
-            m.d.sync += [left.eq(Mux(ends, 0, left - size)), place.eq(following)]
         with m.If(self._move):
             m.d.sync += [
                 overhang.eq(take & run_end & (following > self._lanes)),
                 self._complete.eq(overhang | (take & (run_end | (following >= self._lanes)))),
             ]
+        return Mux(ends, 0, left - size), following
 
     def _turn(self, m: Module, step) -> None:
         """Turn a step's elements into the lanes of its span; those that come round belong to the next span."""

@@ -20,7 +20,8 @@ class RowWriter(Part):
     Latency and throughput are those of RowPacker, and Slice.LATENCY more: `values.ready` is a register.
 
     Members: head, rows (a job's base address and how many rows it has); stride, head_stride, group, row_bytes, packed,
-    elements (constant while there is work); values; request, words (the write engine's); asked (so many rows are in the
+    elements (constant while there is work); values; request, words (the write engine's); room (`words.ready` of the
+    next cycle: it is far off, and what follows it here follows a register of its own); asked (so many rows are in the
     request that was taken a cycle ago).
     """
 
@@ -40,6 +41,7 @@ class RowWriter(Part):
                 "values": In(stream.Signature(values_layout(element_bits, beat))),
                 "request": Out(stream.Signature(request_layout(params))),
                 "words": Out(stream.Signature(word_layout(params))),
+                "room": In(1),
                 "asked": Out(LENGTH_BITS),
             }
         )
@@ -52,13 +54,15 @@ class RowWriter(Part):
         place(m, "packer", packer)
         connect(m, flipped(self.head), walker.head)
         connect(m, walker.request, flipped(self.request))
-        connect(m, packer.words, flipped(self.words))
         for name in ("stride", "head_stride", "group", "row_bytes", "packed"):
             m.d.comb += getattr(walker, name).eq(getattr(self, name))
         # Far off, and there long before.
-        elements = Signal.like(self.elements)
-        m.d.sync += elements.eq(self.elements)
+        elements, ready = Signal.like(self.elements), Signal(reset_less=True)
+        m.d.sync += [elements.eq(self.elements), ready.eq(self.room)]
         m.d.comb += [
+            self.words.valid.eq(packer.words.valid),
+            self.words.payload.eq(packer.words.payload),
+            packer.words.ready.eq(ready),
             # A job is one block.
             walker.block.valid.eq(self.rows.valid),
             walker.block.payload.rows.eq(self.rows.payload),

@@ -33,7 +33,7 @@ class WriteClient(Part):
     next word of the taken bursts, which is there, is to be queued); flush (from the next cycle on, and in the first
     one: forget all requests and all words of bursts not taken; take no request, swallow words); drop (with flush: the
     words of taken bursts have left, forget the others from the next cycle on); empty (no request is held, and no word
-    that has not left).
+    that has not left); room (`words.ready` of the next cycle).
     """
 
     LEAVE_LATENCY = 2
@@ -50,6 +50,7 @@ class WriteClient(Part):
                 "flush": In(1),
                 "drop": In(1),
                 "empty": Out(1),
+                "room": Out(1, init=1),
             }
         )
 
@@ -97,21 +98,25 @@ class WriteClient(Part):
         # Places have no reset: the first thing that happens is that all words are dropped.
         head, tail = Signal(range(depth), reset_less=True), Signal(range(depth), reset_less=True)
         level, word = Signal(range(depth + 1)), Signal.like(self.queued, reset_less=True)
-        leaving, dropped, room = Signal(), Signal(init=1), Signal()
+        leaving, dropped, ready, most = Signal(), Signal(init=1), Signal(), depth - UNSEEN_WORDS
         m.d.sync += [
             leaving.eq(self.leave),
             dropped.eq(self.drop),
             word.eq(words.payload),
-            room.eq(level <= depth - UNSEEN_WORDS),
+            ready.eq(self.room),
             tail.eq(tail + arrived),
             head.eq(Mux(dropped, tail, head + leaving)),
         ]
         with m.If(dropped):
-            m.d.sync += [level.eq(0), some.eq(0)]
+            m.d.sync += [level.eq(0), some.eq(0), self.room.eq(1)]
         with m.Elif(arrived != leaving):
-            m.d.sync += [level.eq(Mux(arrived, level + 1, level - 1)), some.eq(arrived | (level != 1))]
+            m.d.sync += [
+                level.eq(Mux(arrived, level + 1, level - 1)),
+                some.eq(arrived | (level != 1)),
+                self.room.eq(Mux(arrived, self.room & (level != most), self.room | (level == most + 1))),
+            ]
         m.d.comb += [
-            words.ready.eq(room),
+            words.ready.eq(ready),
             write.en.eq(arrived),
             write.addr.eq(tail),
             write.data.eq(word),

@@ -30,6 +30,7 @@ class WriteEngine(Part):
     Members
     -------
     requests, words: a pair a client; the words are exactly those that its requests touch, in order
+    rooms:           a bit a client, the `ready` of its words in the next cycle
     aw, w, b:        the bus; a response is always taken
     flush:           forget what has not been offered, take no request and swallow words, from the next cycle on; goes
                      on by itself until `idle`
@@ -49,6 +50,7 @@ class WriteEngine(Part):
             {
                 "requests": In(stream.Signature(request_layout(params))).array(clients),
                 "words": In(stream.Signature(word_layout(params))).array(clients),
+                "rooms": Out(clients),
                 "aw": Out(stream.Signature(burst_layout(params))),
                 "w": Out(stream.Signature(write_layout(params))),
                 "b": In(stream.Signature(data.StructLayout({"response": 2}))),
@@ -89,7 +91,7 @@ class WriteEngine(Part):
             place(m, f"client_{i}", client)
             connect(m, flipped(self.requests[i]), client.request)
             connect(m, flipped(self.words[i]), client.words)
-            m.d.comb += client.flush.eq(dropping)
+            m.d.comb += [client.flush.eq(dropping), self.rooms[i].eq(client.room)]
         issue = self._issue(m)
         self._send(m, drop)
         self._record(m, issue)

@@ -4,11 +4,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from amaranth.hdl import Value
 
 from hwgen.memory.axi import request_layout, word_layout
 from hwgen.memory.row_writer import RowWriter
 from hwgen.params import Params
-from hwgen.tests.bench import STALLS, receiver, run, sender, tiny
+from hwgen.tests.bench import STALLS, Testbench, receiver, run, sender, tiny
 from hwgen.tests.row_places import ByteMemory, Rows
 
 LIMIT = 12
@@ -37,6 +38,24 @@ def cut(codes: list[int], beat: int) -> list[dict[str, Any]]:
     padded = codes + [~0 & 0xFFFF] * (-len(codes) % beat)
     last = len(padded) - beat
     return [{"elements": padded[i : i + beat], "last": int(i == last)} for i in range(0, len(padded), beat)]
+
+
+def taker(dut: RowWriter, count: int, into: list[int], seed: int | None) -> Testbench:
+    """Takes words as the write engine does, which tells a cycle ahead whether it will."""
+    rng = None if seed is None else np.random.default_rng(seed)
+
+    async def take(ctx: Any) -> None:
+        ready, words = 0, dut.words
+        while len(into) < count:
+            room = int(rng is None or rng.random() < 0.6)
+            ctx.set(words.ready, ready)
+            ctx.set(dut.room, room)
+            _, _, valid, payload = await ctx.tick().sample(words.valid, Value.cast(words.payload))
+            if valid and ready:
+                into.append(payload)
+            ready = room
+
+    return take
 
 
 @STALLS
@@ -75,7 +94,7 @@ def test_rows(
         sender(dut.rows, [rows for _, rows in JOBS], idle and idle + 2),
         sender(dut.values, values, idle and idle + 4),
         receiver(dut.request, len(touched), asked, pressure),
-        receiver(dut.words, len(numbers), words, pressure and pressure + 1),
+        taker(dut, len(numbers), words, pressure and pressure + 1),
         pay,
     )
     requests = [request_layout(params).from_bits(code) for code in asked]

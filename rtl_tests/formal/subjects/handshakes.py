@@ -156,6 +156,11 @@ def one_read(bench: Bench, opened: Opened, part: Any) -> None:
     bench.check(sum(steps) == busy)
 
 
+def told_ahead(bench: Bench, opened: Opened, part: Any) -> None:
+    """Whether words are taken is known a cycle before."""
+    bench.assume(part.words.ready == (bench.past(part.room) & bench.begun))
+
+
 def states_in_registers(bench: Bench, opened: Opened, part: Any) -> None:
     """What the state says of the streams is known beside it."""
     bench.check(part.block.valid == opened.state("OFFER"))
@@ -181,7 +186,7 @@ COMPONENTS: dict[str, tuple[Make, dict[str, Any]]] = {
     "row_unpacker": (lambda: RowUnpacker(SMALL, 4, 8), {}),
     "row_reader": (lambda: RowReader(SMALL, 4, 8), {"steady": WALKED}),
     "row_packer": (lambda: RowPacker(32, 16, 2, 8), {"steady": ("elements",)}),
-    "row_writer": (lambda: RowWriter(SMALL, 16, 2, 8), {"steady": (*WALKED, "elements")}),
+    "row_writer": (lambda: RowWriter(SMALL, 16, 2, 8), {"steady": (*WALKED, "elements"), "also": told_ahead}),
     "block_converter": (lambda: BlockConverter(SMALL, 8), {}),
     "fetch_fork": (lambda: FetchFork(SMALL), {}),
     "segment_fetch": (lambda: SegmentFetch(BOUNDED()), {}),

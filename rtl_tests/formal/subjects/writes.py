@@ -4,7 +4,7 @@ from typing import Any
 
 from amaranth.hdl import Cat, Const, Mux, Signal, Value
 
-from hwgen.memory.write_client import WriteClient, places
+from hwgen.memory.write_client import UNSEEN_WORDS, WriteClient, places
 from hwgen.memory.write_engine import WORDS_UNDER_WAY, WriteEngine
 from rtl_tests.formal.bench import Bench, Opened
 from rtl_tests.formal.proof import Breakage, Proof
@@ -144,11 +144,12 @@ def last_words(bench: Bench, part: WriteEngine, opened: Opened) -> None:
 def client_holds(bench: Bench, opened: Opened, path: str, owed: Any, rest: Any) -> None:
     """Every word in a client's queue is spare or belongs to a burst that is taken; or is waste, behind a flush."""
     splitter_holds(bench, opened, f"{path}splitter.")
-    names = ("head", "tail", "level", "some", "room", "arrived", "leaving", "dropped", "spare", "passed")
-    head, tail, level, some, room, arrived, leaves, dropped, spare, passed = (
+    names = ("head", "tail", "level", "some", "ready", "arrived", "leaving", "dropped", "spare", "passed")
+    head, tail, level, some, ready, arrived, leaves, dropped, spare, passed = (
         opened.inner(f"{path}{name}") for name in names
     )
-    bench.check((level + arrived <= WORDS) & (~room | (level + arrived < WORDS)) & (some == (level != 0)))
+    bench.check((level + arrived <= WORDS) & (~ready | (level + arrived < WORDS)) & (some == (level != 0)))
+    bench.check(opened.inner(f"{path}room") == (level <= WORDS - UNSEEN_WORDS))
     # In the first cycle all words are forgotten, and there are none.
     bench.check(((head + level)[: len(head)] == tail) | (dropped & (level == 0)))
     burst, found = opened.inner(f"{path}burst"), opened.inner(f"{path}found")
