@@ -107,8 +107,8 @@ RULES = [
     ),
     Rule(
         "row_packer",
-        r"assign \\\$50  = step\[64\] \? .*",
-        r"assign \\\$50  = step\[65\] \? .*",
+        r"assign \\\$65  = step\[64\] \? .*",
+        r"assign \\\$65  = step\[65\] \? .*",
         "asked where an element goes round, which it does from the last lane: then the step completes its word",
     ),
     Rule(
