@@ -69,7 +69,7 @@ class Queue(Part):
 class Slice(Part):
     """Two registers between two streams of `width` bits, the second one for what comes before the writer knows that
     nothing is taken: `input.ready` is a register. The registers take turns, so that what is taken enables none of them:
-    the next word is chosen from both.
+    the next word is chosen from both; and what enables one of them is a register of its own.
 
     Latency LATENCY cycles; throughput 1.
     """
@@ -87,6 +87,7 @@ class Slice(Part):
         words = [Signal(self._width, name=f"word_{i}", reset_less=True) for i in range(2)]
         # Which register is next to be taken, and to be filled; whether one is free, and whether one is filled.
         head, tail, ready, some = Signal(), Signal(), Signal(init=1), Signal()
+        fills = [Signal(init=1 - i, name=f"fill_{i}") for i in range(2)]
         enters, leaves = source.valid & ready, some & output.ready
         m.d.comb += [
             source.ready.eq(ready),
@@ -94,9 +95,13 @@ class Slice(Part):
             output.payload.eq(Mux(head, words[1], words[0])),
         ]
         m.d.sync += [head.eq(head ^ leaves), tail.eq(tail ^ enters)]
-        for i, word in enumerate(words):
-            with m.If(ready & (tail == i)):
+        for i, (word, fill) in enumerate(zip(words, fills, strict=True)):
+            with m.If(fill):
                 m.d.sync += word.eq(source.payload)
+            with m.If(enters):
+                m.d.sync += fill.eq((tail != i) & (leaves | ~some))
+            with m.Elif(leaves):
+                m.d.sync += fill.eq(tail == i)
         with m.If(enters & ~leaves):
             m.d.sync += [ready.eq(~some), some.eq(1)]
         with m.Elif(leaves & ~enters):

@@ -88,6 +88,8 @@ def slice_of() -> Bench:
     head, tail, ready, some = (opened.inner(name) for name in ("head", "tail", "ready", "some"))
     words = opened.inner("words")
     bench.check((word.level == some + ~ready) & (ready | some) & ((head ^ tail) == (some & ready)))
+    for i, fill in enumerate(opened.inner("fills")):
+        bench.check(fill == (ready & (tail == i)))
     first, second = Mux(head, words[1], words[0]), Mux(head, words[0], words[1])
     bench.check(~word.at(0) | (first == word.value))
     bench.check(~word.at(1) | (second == word.value))
@@ -118,7 +120,7 @@ def word_queue(depth: int) -> Bench:
 
 FULL = Breakage(WordQueue, "self.input.ready.eq(used != self._depth)", "self.input.ready.eq(1)")
 
-KEPT = "with m.If(ready & (tail == i)):"
+KEPT = "fill.eq((tail != i) & (leaves | ~some))"
 
 PROOFS = (
     Proof(
@@ -139,7 +141,7 @@ PROOFS = (
         "Slice",
         "words leave once each, in order, as they came; what is offered stays",
         slice_of,
-        breakages=(Breakage(Slice, KEPT, "with m.If(tail == i):"),),
+        breakages=(Breakage(Slice, KEPT, "fill.eq(tail != i)"),),
     ),
 ) + tuple(
     Proof(
