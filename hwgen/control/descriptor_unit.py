@@ -27,9 +27,9 @@ class DescriptorUnit(Part):
     """`(code, offset) = descriptor_rules.check(descriptor)`.
 
     First every field is looked at, all at once; if they are fine, head groups are and beside them tensors, one after
-    the other. `done` comes behind the last word by 12 cycles and the longer of these checks: 76 cycles with one batch,
-    one head and L = S = 1024, never more than 337. Of several findings the first is searched a cycle each: up to 49
-    cycles if it is a field's, 347 if not.
+    the other. `done` comes behind the last word by 12 cycles and the longer of these checks: 49 cycles with one batch,
+    one head and L = S = 1024, never more than 198. Of several findings the first is searched a cycle each: up to 49
+    cycles if it is a field's, 208 if not.
 
     Members: start (take a descriptor, whatever the unit was doing: its words come from the second cycle on); words;
     done (a pulse, once a start); code (Fault, NONE if all is well) and offset (the byte of the field), which hold from

@@ -40,9 +40,10 @@ class TensorCheck(Part):
     overflow: `address + reach` does not fit the address, or a field in use is beyond. overlap, of tensors that are
     written: some stride is not larger than the reach of the dimensions before it.
 
-    Each round looks at the strides that are left, one a cycle and one more, and multiplies the smallest, a bit a cycle;
-    the last one adds the address. Busy for `4 + n (n + 3) / 2 + bits of all (count - 1)` cycles a tensor with n
-    dimensions larger than 1, behind `start`. LSE takes none if it is not written.
+    Each round looks at the strides that are left, one a cycle and one more, and multiplies the smallest, two bits a
+    cycle; behind the last one the address is added. Behind `start` busy for one cycle, 4 a tensor without a dimension
+    larger than 1, and `2 + n (n + 3) / 2 + base-4 digits of all (count - 1)` cycles a tensor with n of them. LSE takes
+    none if it is not written.
 
     Members: start; batches, query_heads, kv_heads, queries, keys (counts, not 0), row_bytes_e, row_bytes_f, row_bytes_o
     (not 0) and write_lse, all held while busy; number (of a 64-bit word in the descriptor); field (that word, a cycle
@@ -82,8 +83,8 @@ class TensorCheck(Part):
         self._reach, self._step, self._factor = Signal(bits), Signal(bits), Signal(LENGTH_BITS)
         self._beginning, self._looking, self._adding = Signal(), Signal(), Signal()
         self._fresh, self._ends = Signal(), Signal()
-        # The product's last bit is at hand.
-        self._final = Signal()
+        # The product's last digit is at hand; the address is asked for behind the round's stride, if there is one.
+        self._final, self._near = Signal(), Signal()
         m.d.comb += [
             self._ends.eq(self._adding & self._final),
             self._of_keys.eq((self._tensor & tensors("k", "v")).any()),
@@ -93,13 +94,13 @@ class TensorCheck(Part):
         self._steps = {name: Signal(len(getattr(self, name)), name=f"steps_{name}") for name in names}
         m.d.sync += [steps.eq(getattr(self, name) - 1) for name, steps in self._steps.items()]
         of_queries, of_keys = Signal(ADDRESS), Signal(ADDRESS)
-        # A single step is a product of one bit.
-        self._two_queries, self._two_keys = Signal(ADDRESS), Signal(ADDRESS)
+        # Few steps have a digit.
+        self._few_queries, self._few_keys = Signal(ADDRESS), Signal(ADDRESS)
         m.d.sync += [
             of_queries.eq(Cat(n[1:].any() for n in (self.batches, self.query_heads, self.queries))),
             of_keys.eq(Cat(n[1:].any() for n in (self.batches, self.kv_heads, self.keys))),
-            self._two_queries.eq(Cat(n == 2 for n in (self.batches, self.query_heads, self.queries))),
-            self._two_keys.eq(Cat(n == 2 for n in (self.batches, self.kv_heads, self.keys))),
+            self._few_queries.eq(Cat(self._steps[name][2:] == 0 for name in ("batches", "query_heads", "queries"))),
+            self._few_keys.eq(Cat(self._steps[name][2:] == 0 for name in ("batches", "kv_heads", "keys"))),
         ]
         m.d.comb += self._used.eq(Mux(self._of_keys, of_keys, of_queries))
         self._rounds(m)
@@ -109,20 +110,27 @@ class TensorCheck(Part):
         return m
 
     def _states(self, m: Module) -> None:
-        """Begin with a tensor, look at its fields, add the product, in turn."""
+        """Begin with a tensor, look at its fields, add the product, in turn; behind the last product, the address."""
         last = self._tensor[-1] | (self._tensor[-2] & ~self.write_lse)
-        there = self._seen.any()
-        m.d.sync += [self._beginning.eq(0), self._fresh.eq(self._beginning | self._ends | (self._fresh & ~there))]
+        there, ended = self._seen.any(), Signal()
+        m.d.sync += [
+            self._beginning.eq(0),
+            ended.eq(0),
+            self._fresh.eq(self._beginning | self._ends | (self._fresh & ~there)),
+        ]
         with m.If(self._beginning):
             m.d.sync += self._looking.eq(1)
-        with m.If(there & ~self._asked.any()):
+        with m.If(there & ~self._asked[:ADDRESS].any()):
             m.d.sync += [self._looking.eq(0), self._adding.eq(1)]
         with m.If(self._ends):
-            m.d.sync += [self._adding.eq(0), self._looking.eq(~self._chosen[ADDRESS])]
+            m.d.sync += [self._adding.eq(self._near & ~self._chosen[ADDRESS]), self._looking.eq(~self._near)]
             with m.If(self._chosen[ADDRESS]):
-                m.d.sync += [self._tensor.eq(self._tensor << 1), self._beginning.eq(~last), self.busy.eq(~last)]
+                m.d.sync += [self._tensor.eq(self._tensor << 1), self._beginning.eq(~last), ended.eq(last)]
+        # The last finding is told in this cycle.
+        with m.If(ended):
+            m.d.sync += self.busy.eq(0)
         with m.If(self.start):
-            m.d.sync += [self._looking.eq(0), self._adding.eq(0), self._asked.eq(0), self._seen.eq(0)]
+            m.d.sync += [self._looking.eq(0), self._adding.eq(0), self._asked.eq(0), self._seen.eq(0), ended.eq(0)]
             m.d.sync += [self._tensor.eq(1), self._beginning.eq(1), self.busy.eq(1)]
 
     def _rounds(self, m: Module) -> None:
@@ -130,83 +138,87 @@ class TensorCheck(Part):
         # Dimensions without a product, and those of the round that were not asked for.
         left, ahead, rest = Signal(ADDRESS), Signal(ADDRESS + 1), Signal(ADDRESS)
         wanted, asked = Signal(ADDRESS + 1), Signal(ADDRESS + 1)
+        # At most one dimension is left, and behind it the address.
+        near = Signal()
         m.d.comb += [
             rest.eq(Mux(self._beginning, self._used, left & ~self._chosen[:ADDRESS])),
-            # The address is added when there is nothing else.
-            wanted.eq(Mux(self._looking, ahead, Cat(rest, rest == 0))),
+            near.eq(~reduce(or_, (rest[i] & rest[:i].any() for i in range(1, ADDRESS)))),
+            wanted.eq(Mux(self._looking, ahead, Cat(rest, near))),
             asked.eq(Cat(bit & ~wanted[:i].any() for i, bit in enumerate(wanted))),
         ]
-        asking = self._beginning | self._looking | (self._ends & ~self._chosen[ADDRESS])
+        turns = self._beginning | (self._ends & ~self._near)
+        asking = turns | self._looking
         m.d.sync += [ahead.eq(wanted & ~asked), self._asked.eq(Mux(asking, asked, 0)), self._seen.eq(self._asked)]
-        with m.If(self._beginning | self._ends):
-            m.d.sync += left.eq(rest)
-        m.d.sync += self.number.eq(
-            reduce(
-                or_,
-                (
-                    Mux(this & bit, field_number(name, i), 0)
-                    for this, name in zip(self._tensor, TENSORS, strict=True)
-                    for i, bit in enumerate(asked)
-                ),
-            )
+        with m.If(turns):
+            m.d.sync += [left.eq(rest), self._near.eq(near)]
+        numbers = (
+            Mux(this & bit, field_number(name, i), 0)
+            for this, name in zip(self._tensor, TENSORS, strict=True)
+            for i, bit in enumerate(asked)
         )
+        # The address stays until it is added.
+        with m.If(turns | (self._looking & ahead.any())):
+            m.d.sync += self.number.eq(reduce(or_, numbers))
 
     def _count(self) -> Value:
-        """Steps in the dimension whose field is there, one to the address."""
+        """Steps in the dimension whose field is there, else one to the address."""
         steps = self._steps
         counts = (
             steps["batches"],
             Mux(self._of_keys, steps["kv_heads"], steps["query_heads"]),
             Mux(self._of_keys, steps["keys"], steps["queries"]),
-            1,
         )
-        return reduce(or_, (Mux(bit, count, 0) for bit, count in zip(self._seen, counts, strict=True)))
+        dimensions = self._seen[:ADDRESS]
+        return reduce(or_, (Mux(bit, n, 0) for bit, n in zip(dimensions, counts, strict=True)), ~dimensions.any())
 
     def _look(self, m: Module) -> None:
-        """Keep the field if it is the smallest so far."""
-        smaller = Signal()
-        m.d.comb += smaller.eq(self.field.value < self._step)
-        single = Cat(Mux(self._of_keys, self._two_keys, self._two_queries), 1)
-        with m.If(self._seen.any() & (self._fresh | smaller)):
-            m.d.sync += [self._step.eq(self.field.value), self._factor.eq(self._count()), self._chosen.eq(self._seen)]
-            m.d.sync += self._final.eq((self._seen & single).any())
-        with m.If(self._adding):
-            m.d.sync += [self._step.eq(self._step << 1), self._factor.eq(self._factor >> 1)]
-            m.d.sync += self._final.eq(self._factor[2:] == 0)
+        """Keep the field if it is the smallest so far, or the address where a product ends; else a digit is done."""
+        smaller, shift = Signal(), Signal()
+        m.d.comb += [smaller.eq(self.field.value < self._step), shift.eq(self._adding & ~self._final)]
+        dimensions, many = self._seen[:ADDRESS], ~Mux(self._of_keys, self._few_keys, self._few_queries)
+        with m.If(shift):
+            m.d.sync += [self._step.eq(self._step << 2), self._factor.eq(self._factor >> 2)]
+            m.d.sync += self._final.eq(self._factor[4:] == 0)
+        # What is kept before the first field is there is not looked at.
+        with m.Elif(self._adding | self._fresh | smaller):
+            m.d.sync += [self._step.eq(self.field.value), self._factor.eq(self._count())]
+            m.d.sync += [self._chosen.eq(Cat(dimensions, ~dimensions.any())), self._final.eq((dimensions & many) == 0)]
 
     def _add(self, m: Module) -> None:
-        """One bit of a product."""
-        total, row_bytes = Signal(len(self._reach) + 1), Signal(ROW_BYTES_BITS)
-        # The product's first bit is at hand; bits that an add would need were shifted out.
+        """One digit of a product."""
+        total, row_bytes = Signal(len(self._reach) + 2), Signal(ROW_BYTES_BITS)
+        low, high = self._factor[:2]
+        # The product's first digit is at hand; bits that an add would need were shifted out.
         first, lost = Signal(), Signal()
         over, under = Signal(), Signal()
         row_bytes_of = {("q", "k"): self.row_bytes_e, ("v",): self.row_bytes_f, ("o",): self.row_bytes_o}
         m.d.comb += [
             row_bytes.eq(LSE_BYTES),
-            total.eq(self._reach + self._step),
-            over.eq(Mux(self._adding, self._factor[0] & (total[-1] | lost), self._seen.any() & self.field.beyond)),
+            total.eq(self._reach + Mux(low, self._step, 0) + Mux(high, self._step << 1, 0)),
+            over.eq(self._adding & (total[-2:].any() | (lost & (low | high)))),
             under.eq(self._adding & first & (self._step <= self._reach) & ~self._chosen[ADDRESS]),
         ]
         for names, length in row_bytes_of.items():
             with m.If((self._tensor & tensors(*names)).any()):
                 m.d.comb += row_bytes.eq(length)
-        m.d.sync += [first.eq(~self._adding), lost.eq(self._adding & (lost | self._step[-1]))]
+        m.d.sync += [first.eq(~self._adding), lost.eq(self._adding & ~self._final & (lost | self._step[-2:].any()))]
         # The tensor's row, and a cycle later, before any product, its last byte.
         row, begun = Signal.like(row_bytes), Signal()
         m.d.sync += [row.eq(row_bytes), begun.eq(self._beginning)]
         with m.If(begun):
             m.d.sync += self._reach.eq(row - 1)
-        with m.Elif(self._adding & self._factor[0]):
+        with m.Elif(self._adding):
             m.d.sync += self._reach.eq(total)
-        # An overlap is told a cycle late: the address, which is not compared, is still to be added.
+        # Both are told a cycle late: a sum and a comparison have been on the way.
         written = Cat((self._tensor & tensors(name)).any() for name in APART)
-        found = Signal.like(self.overlap)
-        m.d.sync += found.eq(Mux(under & ~self.start, written, 0))
-        with m.If(self.start):
-            m.d.sync += [self.overflow.eq(0), self.overlap.eq(0)]
-        with m.Else():
-            m.d.sync += self.overflow.eq(self.overflow | Mux(over, self._tensor, 0))
-            m.d.sync += self.overlap.eq(self.overlap | found)
+        missed, found = Signal.like(self.overflow), Signal.like(self.overlap)
+        beyond = self._seen.any() & self.field.beyond
+        m.d.sync += [
+            missed.eq(Mux((over | beyond) & ~self.start, self._tensor, 0)),
+            found.eq(Mux(under & ~self.start, written, 0)),
+            self.overflow.eq(Mux(self.start, 0, self.overflow | missed)),
+            self.overlap.eq(Mux(self.start, 0, self.overlap | found)),
+        ]
 
 
 def tensors(*names: str) -> int:

@@ -48,11 +48,11 @@ class Case:
 
     @property
     def cycles(self) -> int:
-        total = 0
+        total = 1
         for name in self.names:
             used = self.used(name)
-            total += 4 + len(used) * (len(used) + 3) // 2
-            total += sum((self.counts[name][i] - 1).bit_length() for i in used)
+            total += 2 + len(used) * (len(used) + 3) // 2 if used else 4
+            total += sum(-(-(self.counts[name][i] - 1).bit_length() // 2) for i in used)
         return total
 
 

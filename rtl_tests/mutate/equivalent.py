@@ -64,12 +64,6 @@ RULES = [
         "the table has as many places: a write to the one behind them is none",
     ),
     Rule(
-        "tensor_check",
-        r"\\\$signal\$31  <= \\\$176 ;",
-        r"\\\$signal\$31  <= 4'h7 & \(\\\$176 \);",
-        "of what is still to be asked for the top bit is the address, which is asked for alone: then nothing is left",
-    ),
-    Rule(
         "rows_owed",
         r"owed <= \\\$\d+ ;",
         r"owed <= 32'h7fffffff & .*",

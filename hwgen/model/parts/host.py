@@ -21,14 +21,15 @@ def checking_cycles(work: Work) -> int:
     multiplies for every dimension larger than 1, and of `HeadGroup`, which divides."""
     s = work.shape
     queries, keys = (s.B, s.Hq, s.L), (s.B, s.Hkv, s.S)
-    # Q, O and maybe LSE; K and V.
-    tensors = (2 + work.lse) * _tensor_cycles(queries) + 2 * _tensor_cycles(keys)
+    # The last finding is told behind the tensors: Q, O and maybe LSE; K and V.
+    tensors = 1 + (2 + work.lse) * _tensor_cycles(queries) + 2 * _tensor_cycles(keys)
     return max(tensors, 3 * work.group.bit_length() + 2)
 
 
 def _tensor_cycles(sizes: tuple[int, ...]) -> int:
     used = [n for n in sizes if n > 1]
-    return 4 + len(used) * (len(used) + 3) // 2 + sum((n - 1).bit_length() for n in used)
+    digits = sum(-(-(n - 1).bit_length() // 2) for n in used)
+    return 2 + len(used) * (len(used) + 3) // 2 + digits if used else 4
 
 
 class Host:
