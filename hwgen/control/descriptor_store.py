@@ -81,27 +81,38 @@ class DescriptorStore(Part):
         there, at = Signal(), delayed(m, place, 2, "place")
         m.d.sync += there.eq(arrived)
         self._keep_fields(m, there, at)
-        kept = self._kept()
-        constant = self._constant()
-        numbers = (field_number(name, i) for name in TENSORS for i in range(ADDRESS + 1))
-        of_tensors = {2 * number + half for number in numbers for half in range(2)}
-        for i in range(last + 1):
-            with m.If(here[i]):
-                for lane in range(lanes):
-                    index = i * lanes + lane
-                    part = word.word_select(lane, 32)
-                    if index in kept:
-                        target = kept[index]
-                        rest = part[len(target) :]
-                        # What is left out has to be the sign, or zero.
-                        sign = target.shape().signed and len(target) < 32
-                        fill = part[len(target) - 1].replicate(len(rest)) if sign else 0
-                        m.d.sync += target.eq(part)
-                        if index not in of_tensors:
-                            m.d.sync += self.stray[index].eq(rest != fill)
-                    else:
-                        m.d.sync += self.stray[index].eq(part != constant.get(index, 0))
+        self._keep(m, arriving, here)
         return m
+
+    def _keep(self, m: Module, arriving: Signal, here: Signal) -> None:
+        """The word's parts that are kept, and whether the others are as they have to be: that has been found out."""
+        kept, lanes = self._kept(), len(arriving) // 32
+        wrong: dict[tuple[int, int, int | None], Signal] = {}
+        for index in range(WORDS):
+            i, lane = divmod(index, lanes)
+            if index in kept:
+                with m.If(here[i]):
+                    m.d.sync += kept[index].eq(self._word.word_select(lane, 32))
+            if (rest := self._rest(index, kept)) is None:
+                continue
+            begin, value = rest
+            if (lane, *rest) not in wrong:
+                part = arriving.word_select(lane, 32)
+                fill = part[begin - 1].replicate(32 - begin) if value is None else value
+                wrong[lane, *rest] = Signal(reset_less=True, name=f"wrong_{lane}_{begin}")
+                m.d.sync += wrong[lane, *rest].eq(part[begin:] != fill)
+            with m.If(here[i]):
+                m.d.sync += self.stray[index].eq(wrong[lane, *rest])
+
+    def _rest(self, index: int, kept) -> tuple[int, int | None] | None:
+        """Where what is left out of a word begins, and the only value it can have (None: the sign); if any is."""
+        if index not in kept:
+            return 0, self._constant().get(index, 0)
+        target = kept[index]
+        numbers = (field_number(name, i) for name in TENSORS for i in range(ADDRESS + 1))
+        if index // 2 in numbers or len(target) == 32:
+            return None
+        return len(target), None if target.shape().signed else 0
 
     def _keep_fields(self, m: Module, there: Signal, place: Signal) -> None:
         """All of the descriptor once more, to be read word by word of 64 bits."""
