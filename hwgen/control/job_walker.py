@@ -242,16 +242,19 @@ class JobWalker(Part):
         """Of each tensor the address of the batch, and that of the job, in a cycle behind the question for what is to
         be added."""
         bits, depth = self._params.config.address_bits, len(self._turns)
-        turn, there, after = delayed(m, self._turn, 2, "turn"), Signal(), Signal(bits)
+        early = delayed(m, self._turn, 1, "turn")
+        turn, there, after = delayed(m, early, 1, "later_turn"), Signal(), Signal(bits)
         m.d.sync += there.eq(self._asked)
         ports = []
         for name, enable in (("batches", self._kind != HEADS), ("jobs", 1)):
             memory = Memory(shape=unsigned(bits), depth=depth, init=[])
             m.submodules[name] = memory
             write, read = memory.write_port(), memory.read_port(domain="comb")
-            m.d.comb += [write.addr.eq(turn), write.data.eq(after), write.en.eq(there & enable), read.addr.eq(turn)]
+            m.d.comb += [write.addr.eq(turn), write.data.eq(after), write.en.eq(there & enable), read.addr.eq(early)]
             ports.append(read.data)
-        before = Mux(self._kind == HEADS, ports[1], Mux(self._kind == BATCHES, ports[0], 0))
+        # Read a cycle ahead: the same tensor comes again after three.
+        before = Signal(bits, reset_less=True)
+        m.d.sync += before.eq(Mux(self._kind == HEADS, ports[1], Mux(self._kind == BATCHES, ports[0], 0)))
         m.d.comb += after.eq(before + self._added(turn))
         for i, name in enumerate(self._turns):
             with m.If(there & (turn == i)):
