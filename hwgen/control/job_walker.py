@@ -142,7 +142,9 @@ class JobWalker(Part):
 
     def _pass(self, m: Module) -> None:
         """One tensor a cycle; those of queries once more for every other head of the group."""
-        again = (self._kind == HEADS) & (self._group != 1)
+        # Looked at once every REPEATED cycles, so that it may be known a cycle late.
+        again = Signal()
+        m.d.sync += again.eq((self._kind == HEADS) & (self._group != 1))
         with m.If(self._asking):
             m.d.sync += self._turn.eq(self._turn + 1)
             with m.If(self._turn == len(self._turns) - 1):
