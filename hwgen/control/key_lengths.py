@@ -50,9 +50,12 @@ class KeyLengths(Part):
         address, oldest = Signal(self._params.config.address_bits), Signal(self._params.config.address_bits)
         left, ahead = Signal(COUNT_BITS), Signal(range(AHEAD + 1))
         asked, taken = Signal(), Signal()
+        # Who takes requests is far: the one of the cycle before is counted in this one.
+        counted, full = Signal(), Signal()
         length = self.length.payload
         m.d.comb += [
-            self.request.valid.eq((left != 0) & (ahead != AHEAD)),
+            full.eq((ahead == AHEAD) | ((ahead == AHEAD - 1) & counted)),
+            self.request.valid.eq((left != 0) & ~full),
             self.request.payload.address.eq(address),
             self.request.payload.bytes.eq(KEY_LENGTH_BYTES),
             asked.eq(self.request.valid & self.request.ready),
@@ -62,10 +65,11 @@ class KeyLengths(Part):
             length.address.eq(oldest),
             length.keys.eq(self.words.payload.word_select(length.address[2 : 2 + lane_bits], 32)),
         ]
+        m.d.sync += counted.eq(asked)
         with m.If(self.start):
             m.d.sync += [address.eq(self.address), oldest.eq(self.address), left.eq(self.batches), ahead.eq(0)]
         with m.Else():
-            m.d.sync += ahead.eq(ahead + asked - taken)
+            m.d.sync += ahead.eq(ahead + counted - taken)
             with m.If(taken):
                 m.d.sync += oldest.eq(oldest + KEY_LENGTH_BYTES)
             with m.If(asked):

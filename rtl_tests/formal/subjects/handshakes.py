@@ -85,10 +85,10 @@ def bench_of(
 
 def lengths_asked(bench: Bench, opened: Opened, part: Any) -> None:
     """A start comes when all that was asked for is taken, a word for what was asked for."""
-    at_rest = (opened.inner("left") == 0) & (opened.inner("ahead") == 0)
-    bench.assume(~part.start | at_rest)
-    bench.assume(~part.words.valid | (opened.inner("ahead") != 0))
-    bench.check(opened.inner("ahead") <= AHEAD)
+    ahead = opened.inner("ahead") + opened.inner("counted")
+    bench.assume(~part.start | ((opened.inner("left") == 0) & (ahead == 0)))
+    bench.assume(~part.words.valid | (ahead != 0))
+    bench.check(ahead <= AHEAD)
 
 
 def jobs_at_rest(bench: Bench, opened: Opened, part: Any) -> None:
@@ -98,7 +98,10 @@ def jobs_at_rest(bench: Bench, opened: Opened, part: Any) -> None:
     bench.m.d.sync += started.eq(started | part.start)
     bench.assume(~part.start | ~started | part.finished)
     bench.assume((part.descriptor.batches != 0) & (part.descriptor.batches < 1 << 20))
-    left, ahead = opened.inner("key_lengths.left"), opened.inner("key_lengths.ahead")
+    left, ahead = (
+        opened.inner("key_lengths.left"),
+        opened.inner("key_lengths.ahead") + opened.inner("key_lengths.counted"),
+    )
     bench.assume(~part.lengths_words.valid | (ahead != 0))
     batches, idle, stopped = opened.inner("_batches"), opened.state("IDLE"), opened.state("STOPPED")
     bench.check(idle == (~started | part.finished))
