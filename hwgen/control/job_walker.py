@@ -50,12 +50,12 @@ class JobWalker(Part):
     Addresses are found by adding strides, one a cycle. With n tensors, 5 or 6, the first job is offered n + 3 cycles
     behind `start`, and where a batch begins another one n + 4 cycles behind the one before was taken; within a batch
     that takes `n + 4 + 3 (group - 1)` cycles. With key lengths in memory a batch waits for its own, which is asked for
-    ahead.
+    ahead: it is taken n + 3 cycles behind `start` if it is there, and its first job offered 3 cycles later.
 
     Members: start (a pulse, after a reset or when `finished`); descriptor, derived, bias if there is one (constant from
     `start` until `finished`); number (of a 64-bit word in the descriptor), field (that word, a cycle later);
     lengths_request, lengths_words; job (to the core) and heads (to the tensors' walkers), one of each a job; finished
-    (all jobs were taken; until the next start); fault (a pulse, two cycles behind a length that is larger than S.
+    (all jobs were taken; until the next start); fault (a pulse, three cycles behind a length that is larger than S.
     The walker then stands still until it is reset).
     """
 
@@ -86,8 +86,8 @@ class JobWalker(Part):
         # Batches and heads that are left, with those at hand, and whether they are the last ones.
         self._batches, self._heads, self._keys = Signal(COUNT_BITS), Signal(COUNT_BITS), Signal(LENGTH_BITS)
         self._last_batch, self._last_head = Signal(), Signal()
-        # What a batch entry's length in memory says: any 32 bits.
-        self._length = Signal(KEY_LENGTH_BYTES * 8)
+        # What a batch entry's length in memory says: any 32 bits; and, a cycle later, that there are not so many keys.
+        self._length, self._beyond = Signal(KEY_LENGTH_BYTES * 8), Signal()
         # A pass: what is added, whether a stride is still asked for, and for which tensor; in how many rounds yet. The
         # question leaves a cycle later.
         self._kind, self._asking, self._turn = Signal(2), Signal(), Signal(range(len(self._turns)))
@@ -115,6 +115,8 @@ class JobWalker(Part):
                         self._begin_offer(m)
             with m.State("LENGTH"):
                 self._take_length(m)
+            with m.State("COMPARE"):
+                m.next = "CHECK"
             with m.State("CHECK"):
                 self._check_length(m)
             with m.State("OFFER"):
@@ -170,6 +172,8 @@ class JobWalker(Part):
             lengths.address.eq(d.key_lengths_address),
             lengths.batches.eq(d.batches),
         ]
+        # The descriptor is far, and the offer of a job beside this.
+        m.d.sync += self._beyond.eq(self._length > d.keys)
         # Told a cycle late: a comparison has been on the way.
         m.d.sync += [self.fault.valid.eq(0), self.fault.code.eq(Fault.KEY_LENGTH)]
 
@@ -178,11 +182,11 @@ class JobWalker(Part):
         m.d.comb += length.ready.eq(1)
         m.d.sync += [self._length.eq(length.payload.keys), self.fault.address.eq(length.payload.address)]
         with m.If(length.valid):
-            m.next = "CHECK"
+            m.next = "COMPARE"
 
     def _check_length(self, m: Module) -> None:
         m.d.sync += self._keys.eq(self._length)
-        with m.If(self._length > self.descriptor.keys):
+        with m.If(self._beyond):
             m.d.sync += self.fault.valid.eq(1)
             m.next = "STOPPED"
         with m.Else():

@@ -230,7 +230,7 @@ def test_lengths_hide_the_memory_latency() -> None:
     seen = offers(Machine([(d, [d.keys] * 24)], params, latency=100))
     assert len(seen) == 25
     # Eight lengths arrive together; each is followed by the request for the one eight batches on.
-    one = len(TENSORS) + 6
+    one = len(TENSORS) + 7
     assert np.diff(seen).tolist() == [*[one] * 7, 101 - 7 * one] * 2 + [*[one] * 7, 2]
 
 

@@ -10,7 +10,7 @@ from hwgen.model.parts.reading import Client
 from hwgen.model.parts.records import Job, Place, Request, Rows
 from hwgen.params import Params
 
-IDLE, LENGTH, CHECK, OFFER, PASS = range(5)
+IDLE, LENGTH, COMPARE, CHECK, OFFER, PASS = range(6)
 
 TURNS = 5
 """Tensors, to each of which a stride is added in a pass."""
@@ -87,7 +87,10 @@ class JobWalker:
         elif self.state == LENGTH:
             self.bell.rung = True
             if self.lengths is not None and self.lengths.took:
-                self.state = CHECK
+                self.state = COMPARE
+        elif self.state == COMPARE:
+            self.bell.rung = True
+            self.state = CHECK
         elif self.state == CHECK:
             self.bell.rung = True
             self.state, self.offering = OFFER, True

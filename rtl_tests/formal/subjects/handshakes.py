@@ -113,7 +113,8 @@ def jobs_at_rest(bench: Bench, opened: Opened, part: Any) -> None:
     bench.check(~counting | (batches != 1))
     bench.check(opened.inner("_asking") | (turn == 0))
     bench.check(idle | (passing & (turn < 2)) | (opened.inner("_last_batch") == (batches == 1)))
-    got = opened.state("OFFER") | opened.state("CHECK") | (opened.state("PASS") & (kind == 2)) | counting
+    taken = opened.state("COMPARE") | opened.state("CHECK") | opened.state("OFFER")
+    got = taken | (opened.state("PASS") & (kind == 2)) | counting
     owed = Mux(idle | ~part.descriptor.key_lengths, 0, batches - got)
     bench.check(stopped | ((left + ahead == owed) & (ahead <= AHEAD)))
     bench.check(idle | stopped | ((batches != 0) & (batches < 1 << 20)))
