@@ -52,10 +52,10 @@ class HeadGroup(Part):
             fits.eq(~less[-1]),
             self.busy.eq(dividing | divided),
             self.group.eq(quotient),
-            self.uneven.eq((rest != 0) | (quotient > MAX_GROUP)),
         ]
         found = Signal()
-        m.d.sync += divided.eq(dividing)
+        # The products take longer than the quotient by more than this cycle.
+        m.d.sync += [divided.eq(dividing), self.uneven.eq((rest != 0) | (quotient > MAX_GROUP))]
         with m.If(self.start):
             m.d.sync += [
                 rest.eq(self.query_heads),
