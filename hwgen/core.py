@@ -273,7 +273,7 @@ class Core(Part):
             run.begun.eq(self._walker.block.valid & self._walker.block.ready),
             run.issued.eq(issuer.block_done),
             run.lse_waiting.eq(self.lse.valid),
-            run.visit.eq(issuer.tag.valid),
+            run.visit.eq(issuer.visiting),
             run.clear.eq(self.clear),
             run.saturated_now.eq(Cat(group.saturated for group in self._groups).any()),
             run.poisoned_now.eq(self._output.poisoned),

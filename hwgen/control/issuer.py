@@ -13,6 +13,7 @@ from hwgen.control.tags import OF_ROWS, block_layout, planned_layout, score_tag_
 from hwgen.control.visit_queue import VisitQueue
 from hwgen.params import EDGE_BITS, GROUP_BITS, Params
 from hwgen.part import Part, place
+from hwgen.pipeline import delayed
 from hwgen.timing import hazard_distance, key_rows, row_bits
 
 
@@ -38,20 +39,21 @@ class VisitIssuer(Part):
     `timing.hazard_distance` cycles ago and, at the slot's last key, its previous result is drained. Once started
     nothing stops it. Which visit comes next is a matter of the class derived from this one.
 
-    Latency 3 cycles from `block` to the start of its first visit if none waits, LATENCY from there to the tag, in which
-    what buffers tell of the visit's rows is taken over; throughput 1 fold a cycle.
+    Latency 3 cycles from `block` to the start of its first visit if none waits, LATENCY from there to the tag: what
+    buffers tell of the visit's rows comes into it in the last one, and buffers and arrays are far. Throughput 1 fold a
+    cycle.
 
     Members: geometry; block; loaded (query banks); key, value (heads of the row buffers), advance (claims both),
     block_last (if a row is claimed it is the block's last), keep (then go back to the block's first); pending (slots
     whose result is not drained), finishing and finishing_slot (a slot's last visit starts); tag, address (to the score
-    array); cause (BUSY or why not); pairs (allowed pairs of the visit that starts); block_done (the last fold of the
-    block in `bank` is issued), empty_done (likewise, of a block without keys); more (blocks or jobs are waiting),
-    running (visits happened since the run began), busy (there is a job). Where there is a score program, kv and batch
-    (indices of the key and of its batch beside the tag; what the program makes of them is not yet in it); where there
-    is a bias, bias (its buffer's head, claimed with the others).
+    array); visiting (a fold was issued a cycle ago); cause (BUSY or why not); pairs (allowed pairs of the visit that
+    starts); block_done (the last fold of the block in `bank` is issued), empty_done (likewise, of a block without
+    keys); more (blocks or jobs are waiting), running (visits happened since the run began), busy (there is a job).
+    Where there is a score program, kv and batch (indices of the key and of its batch beside the tag; what the program
+    makes of them is not yet in it); where there is a bias, bias (its buffer's head, claimed with the others).
     """
 
-    LATENCY = 1
+    LATENCY = 2
 
     def __init__(self, params: Params) -> None:
         self._params = params
@@ -74,6 +76,7 @@ class VisitIssuer(Part):
             "finishing_slot": Out(params.slot_bits),
             "tag": Out(score_tag_layout(params)),
             "address": Out(key_address(params)),
+            "visiting": Out(1),
             "cause": Out(CAUSE_BITS),
             "pairs": Out(params.count_bits),
             "block_done": Out(1),
@@ -269,15 +272,18 @@ class VisitIssuer(Part):
         return recent
 
     def _fill_tag(self, m: Module) -> None:
-        """The tag of the first visit's fold, a cycle later; what comes from its rows is there by then."""
-        p, tag, step, head = self._params, self.tag, self._step, self._head
+        """The tag of the first visit's fold, two cycles later; what comes from its rows is there in the second one."""
+        p, step, head = self._params, self._step, self._head
         names = [name for name in planned_layout(p).members if name in visit_layout(p).members and name not in OF_ROWS]
+        tag, address = Signal(score_tag_layout(p), name="early"), Signal.like(self.address, name="early_address")
         m.d.sync += [
             tag.valid.eq(self._go & (step <= self.geometry.last_fold_e)),
             tag.fold.eq(step),
             tag.first_fold.eq(self._first),
             tag.last_fold.eq(step == self.geometry.last_fold_e),
             *(tag.visit[name].eq(head[name]) for name in names),
+            self.tag.eq(tag),
+            self.address.eq(address),
         ]
         bad = self.key.poisoned | self.value.poisoned
         m.d.comb += [
@@ -285,12 +291,14 @@ class VisitIssuer(Part):
             tag.visit.ev.eq(self.value.exponent),
             tag.visit.bad.eq(bad & ~tag.visit.sink if p.has_sink else bad),
             tag.visit.row.eq(self.value.row),
-            self.address.eq(Cat(tag.fold[: p.fold_e_bits], self.key.row)),
+            address.eq(Cat(tag.fold[: p.fold_e_bits], self.key.row)),
+            self.visiting.eq(tag.valid),
         ]
         if p.has_bias:
             m.d.comb += tag.visit.bias_row.eq(self.bias.row)
         if p.score is not None:
-            m.d.sync += [self.kv.eq(head.key), self.batch.eq(head.batch)]
+            for port, index, name in ((self.kv, head.key, "kv"), (self.batch, head.batch, "batch")):
+                m.d.comb += port.eq(delayed(m, index, self.LATENCY, f"tag_{name}"))
 
     def _explain(self, m: Module) -> None:
         """The first thing that is missing."""

@@ -18,7 +18,7 @@ from hwgen.timing import hazard_distance, key_rows, row_bits
 
 VISIT = ("slot", "bank", "first", "last", "block_last", "key_last", "skip", "width", "ek", "ev", "bad", "row")
 OTHERS = ("address", "cause", "pairs", "advance", "block_last", "keep", "finishing", "finishing_slot")
-OTHERS += ("block_done", "empty_done", "bank")
+OTHERS += ("block_done", "empty_done", "bank", "visiting")
 TAG = ("valid", "fold", "first_fold", "last_fold")
 WITH_TAG = ("address", "kv", "batch")
 OUTPUTS = (*(f"tag.visit.{name}" for name in VISIT), *(f"tag.{name}" for name in TAG), *OTHERS, "block.ready")
@@ -141,7 +141,7 @@ class Machine:
         if cycle["block.ready"]:
             self.offered += self.valid
             self.valid = False
-        self.running = self.running or bool(cycle["tag.valid"])
+        self.running = self.running or bool(cycle["visiting"])
 
     def advance(self, block_last: int, keep: int) -> None:
         """The next row; behind the block's last one, if they are kept, its first one again."""
@@ -154,7 +154,7 @@ class Machine:
 
     async def drive(self, ctx: Any) -> None:
         outputs = {name: Value.cast(member(self.dut, name)) for name in self.outputs}
-        rest = 3
+        rest = 2 + VisitIssuer.LATENCY
         while rest:
             taken = self.offered
             inputs = self.before()
@@ -168,7 +168,7 @@ class Machine:
             self.after(cycle)
             rest -= self.done == len(self.blocks)
             # The last results are on their way.
-            self.ending = rest == 2
+            self.ending = rest == 1 + VisitIssuer.LATENCY
             await ctx.tick()
 
 

@@ -27,12 +27,6 @@ class Rule(NamedTuple):
 
 RULES = [
     Rule(
-        "core",
-        r"\.visit\(tag\[0\]\)",
-        r"\.visit\(tag\[1\]\)",
-        "asked is whether there was a visit since `busy` rose, and the first visit of all is the first of its query",
-    ),
-    Rule(
         "tag_hop",
         r"assign .*tag_in\[(13:12|15:14|12:11|14:13)\].*|assign \\\$[36]  = .* 3'h0 : .*|\\\$7 \[.*= \\\$[36] \[1:0\];",
         r".*",
