@@ -48,6 +48,11 @@ class Opened(Elaboratable):
             raise KeyError(f"no variable {path!r}; there are {', '.join(sorted(found))}")
         return found[name]
 
+    def each(self, kind: type) -> list[dict[str, Any]]:
+        """The variables of every part of a kind in here; of others, from elsewhere, only the end is noticed."""
+        parts = (found for found in self._locals.values() if isinstance(found.get("self"), kind))
+        return [found for found in parts if "platform" in found]
+
     def state(self, name: str, path: str = "") -> Any:
         """The state machine at `path` is in the state `name`."""
         machine = self._at(path.split(".") if path else []).generated["fsm"]

@@ -37,6 +37,7 @@ from hwgen.softmax.output import OutputUnit
 from rtl_tests.formal.bench import Bench, Opened
 from rtl_tests.formal.proof import Breakage, Proof
 from rtl_tests.formal.streams import obeyed, obeys
+from rtl_tests.formal.subjects.queues import slices_hold
 from rtl_tests.harness.score_machines import machine
 
 
@@ -73,6 +74,7 @@ def bench_of(
     inputs do not change, outputs `apart` are left to `also`, which adds what else is assumed, and invariants."""
     bench, part = Bench(), make()
     opened = bench.place(part)
+    slices_hold(bench, opened)
     pulses = sum((getattr(part, name) for name in unless), start=Value.cast(0))
     bench.steady(*(getattr(part, name) for name in steady))
     for each, outward in streams(part):
