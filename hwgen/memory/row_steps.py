@@ -23,7 +23,7 @@ class RingShape:
     beat: int
     word: int
 
-    LINES = 4
+    LINES = 8
 
     @staticmethod
     def of(params: Params) -> "RingShape":

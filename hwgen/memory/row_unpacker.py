@@ -18,10 +18,10 @@ class ElementRing(Part):
 
     Words are written to a ring of memory banks. A beat's banks are read at addresses of their own (those before its
     place belong to the next line), and the line is rotated to it: coarse distances before a register, fine ones behind.
-    Latency LATENCY cycles from a word, one less from a step; throughput one word and one beat a cycle.
+    Latency LATENCY cycles from a word, two less from a step; throughput one word and one beat a cycle.
     """
 
-    LATENCY = 3
+    LATENCY = 4
 
     def __init__(self, params: Params) -> None:
         self._ring = RingShape.of(params)
@@ -76,8 +76,8 @@ class ElementRing(Part):
     def _banks(self, m: Module) -> Value:
         """Write words, count those that are there; gives the line from the step's place on, not yet rotated."""
         ring, step = self._ring, self.step.payload
-        # Places in use, and whether one is free.
-        used, room = Signal(range(ring.words + 1)), Signal(init=1)
+        # Words that are there, whether one came in the cycle before, and whether a place is free for the next one.
+        used, came, room = Signal(range(ring.words + 1)), Signal(), Signal(init=1)
         kept, left, end = Signal.like(used), Signal.like(used), Signal(range(ring.words))
         self._there = Signal()
         accept, width = Signal(), ring.line // ring.banks * ring.bits
@@ -87,12 +87,13 @@ class ElementRing(Part):
             self._there.eq(used >= step.need),
         ]
         taken = self.step.valid & self.step.ready
-        # Whether a step is taken is known last.
-        m.d.comb += [kept.eq(used + accept), left.eq(used + accept - step.passed)]
+        # Whether a step is taken is known last. Words come from afar: what counts them is behind a register.
+        m.d.comb += [kept.eq(used + came), left.eq(used + came - step.passed)]
         m.d.sync += [
+            came.eq(accept),
             end.eq(end + accept),
             used.eq(Mux(taken, left, kept)),
-            room.eq((taken & step.passed.any()) | Mux(accept, used != ring.words - 1, room)),
+            room.eq((taken & step.passed.any()) | Mux(accept, kept != ring.words - 1, room)),
         ]
         word_bits, bank_bits = ceil_log2(ring.line_words), ceil_log2(ring.banks)
         line_bits = ceil_log2(ring.line)
@@ -103,7 +104,8 @@ class ElementRing(Part):
             write, read = memory.write_port(), memory.read_port(domain="comb")
             whole = ring.line_words == 1
             m.d.comb += [
-                write.en.eq(accept if whole else accept & (end[:word_bits] == i)),
+                # Nobody reads a free place.
+                write.en.eq(room if whole else room & (end[:word_bits] == i)),
                 write.addr.eq(end[word_bits:]),
                 write.data.eq(self.words.payload.word_select(i, width) if whole else self.words.payload),
                 read.addr.eq(step.place[line_bits:] + (bank > i if i < ring.banks - 1 else 0)),

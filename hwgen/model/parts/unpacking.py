@@ -30,6 +30,7 @@ class Unpacker:
         "beat_elements",
         "by_rows",
         "calm",
+        "came",
         "client",
         "elements",
         "flow",
@@ -77,9 +78,9 @@ class Unpacker:
         self.left = self.rows = self.group = self.offset = 0
         self.step: tuple[int, int, bool] | None = None
         self.waiting: tuple[int, int, bool] | None = None
-        # ElementRing: words, the two stages behind, and what comes before it is known that the last one stays: None, or
-        # whether the beat is its row's last.
-        self.used = 0
+        # ElementRing: words, whether one came a cycle ago, the two stages behind, and what comes before it is known that
+        # the last one stays: None, or whether the beat is its row's last.
+        self.used, self.came = 0, False
         self.half: bool | None = None
         self.turned: bool | None = None
         self.following: bool | None = None
@@ -177,7 +178,7 @@ class Unpacker:
 
     def _turn(self, taken: bool) -> None:
         """The ring: a word comes in, a step takes its elements out."""
-        word = self.client.present and self.used != self.ring_words
+        word = self.client.present and self.used + self.came != self.ring_words
         step, used = self.step, self.used
         turns = self.following is None
         move = turns or self.half is None
@@ -191,10 +192,13 @@ class Unpacker:
             self.calm = False
         if move:
             self.half = step[2] if step is not None and there else None
+        if self.came:
+            self.calm = False
+            self.used += 1
+        self.came = word
         if word:
             self.calm = False
             self.client.taken = True
-            self.used += 1
         free = self.waiting is None
         if step is not None and move and there:
             self.used -= step[1]
