@@ -78,8 +78,8 @@ class Unpacker:
         self.left = self.rows = self.group = self.offset = 0
         self.step: tuple[int, int, bool] | None = None
         self.waiting: tuple[int, int, bool] | None = None
-        # ElementRing: words, whether one came a cycle ago, the two stages behind, and what comes before it is known that
-        # the last one stays: None, or whether the beat is its row's last.
+        # ElementRing: words, whether one came a cycle ago, the two stages behind, and what comes before it is known
+        # that the last one stays: None, or whether the beat is its row's last.
         self.used, self.came = 0, False
         self.half: bool | None = None
         self.turned: bool | None = None
