@@ -66,8 +66,8 @@ class RowWalker(Part):
         # Where the job's tensor, the current position and the current row begin; no block of the job came so far.
         self._base, self._position, self._row = Signal(address_bits), Signal(address_bits), Signal(address_bits)
         self._fresh = Signal()
-        # The row's head in the group, whether it is the last one or the last but one, and what row comes behind it.
-        self._member, self._member_last, self._member_second = Signal(GROUP_BITS), Signal(), Signal()
+        # The row's head in the group, whether it is the last one, and whether the next row's is; that row.
+        self._member, self._member_last, self._next_last = Signal(GROUP_BITS), Signal(), Signal()
         self._next = Signal(address_bits)
         # Rows that are left, and whether there are any.
         self._left, self._some, self._last = Signal(QUERY_BITS), Signal(), Signal()
@@ -81,7 +81,8 @@ class RowWalker(Part):
         self._single, self._group_second = Signal(), Signal(GROUP_BITS)
         # A row is asked for between one step and the next: time to compare, and to add.
         m.d.sync += [self._single.eq(self.group == 1), self._group_second.eq(self.group - 2)]
-        m.d.sync += self._member_second.eq(self._member == self._group_second)
+        second = self._member == self._group_second
+        m.d.sync += self._next_last.eq(Mux(self._member_last, self._single, second))
         for output in (self.request, self.run):
             with m.If(output.ready):
                 m.d.sync += output.valid.eq(0)
@@ -204,9 +205,9 @@ class RowWalker(Part):
     def _address(self, m: Module) -> None:
         """The job's first row, or the next one: behind the current one or behind the position's first."""
         step, ahead, last = Signal.like(self._row), Signal.like(self._row), Signal()
-        following = Mux(self._member_last, self._single, self._member_second)
+        kept = Mux(self._stepping, self._next_last, self._member_last)
         m.d.comb += [
-            last.eq(Mux(self._rewinding, self._single, Mux(self._stepping, following, self._member_last))),
+            last.eq(Mux(self._rewinding, self._single, kept)),
             step.eq(Mux(self.packed, self._bytes, ahead)),
         ]
         # How far it is from a row to the next one, as long as there is one.
