@@ -62,7 +62,8 @@ class BurstSplitter(Part):
             }
         )
         counted, counted_valid = Signal(layout, reset_less=True), Signal(reset_less=True)
-        # A burst is offered from `work`, or that changes: `done` says that nothing is left of its request.
+        # A burst is offered from `work`, or that changes: `done` says that nothing is left of its request but the burst
+        # that may be offered; whether that is taken is known late.
         work = Signal(layout, reset_less=True)
         offered, done = Signal(reset_less=True), Signal(init=1, reset_less=True)
         # Of the burst that is offered: beats minus one, whether it is the last one, and the last but one.
@@ -73,7 +74,7 @@ class BurstSplitter(Part):
         m.d.comb += [
             self.input.ready.eq(~counted_valid & ~self.clear),
             last_byte.eq(request.address[:chunk_bits] - 1 + request.bytes),
-            self.empty.eq(~counted_valid & done),
+            self.empty.eq(~counted_valid & done & ~offered),
         ]
         with m.If(~counted_valid):
             m.d.sync += [
@@ -85,8 +86,9 @@ class BurstSplitter(Part):
             ]
         with m.Elif(~offered & done):
             m.d.sync += counted_valid.eq(0)
+        m.d.sync += done.eq(Mux(offered, final, done & ~counted_valid))
         with m.If(~offered):
-            m.d.sync += [offered.eq(counted_valid | ~done), done.eq(done & ~counted_valid)]
+            m.d.sync += offered.eq(counted_valid | ~done)
             with m.If(done):
                 m.d.sync += [
                     work.eq(counted),
@@ -104,7 +106,7 @@ class BurstSplitter(Part):
                     length.eq(Mux(second, work.end, longest)),
                 ]
         with m.Elif(self.output.ready):
-            m.d.sync += [offered.eq(0), done.eq(final)]
+            m.d.sync += offered.eq(0)
         with m.If(self.clear):
             m.d.sync += [counted_valid.eq(0), offered.eq(0), done.eq(1)]
         m.d.comb += [

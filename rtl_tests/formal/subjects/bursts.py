@@ -33,7 +33,8 @@ def splitter_holds(bench: Bench, opened: Opened, path: str = "", params: Params 
     final, second, length = (opened.inner(f"{path}{name}") for name in ("final", "second", "length"))
     longest = params.config.burst_beats - 1
     bench.check(~counted_valid | (counted.left != 0) | (counted.end >= counted.word))
-    bench.check(~offered | ~done)
+    bench.check(~offered | ~done | final)
+    done = done & ~offered
     whole, rest = longest - work.word, work.end - work.word
     fine = (final == (work.left == 0)) & (second == (work.left == 1))
     # Behind a burst that was taken there is another one.
@@ -61,7 +62,8 @@ def splitter() -> Bench:
     first = request.address[word_bits:]
     words = ((request.address[:word_bits] + request.bytes - 1) >> word_bits) + 1
     inside, behind, at, left = Signal(), Signal(), Signal(len(first)), Signal(len(words))
-    counted, counted_valid, work, done = (opened.inner(name) for name in ("counted", "counted_valid", "work", "done"))
+    counted, counted_valid, work = (opened.inner(name) for name in ("counted", "counted_valid", "work"))
+    done = opened.inner("done") & ~opened.inner("offered")
     offered = opened.inner("offered")
     gone = moves & burst.last
     with m.If(~inside & enters & bench.free(1, "mark")):
