@@ -8,6 +8,7 @@ from amaranth.utils import ceil_log2
 from hwgen.control.register_map import ADDRESS_BITS, WORD_BITS, WORD_BYTES
 from hwgen.memory.axi import Response
 from hwgen.part import Part
+from hwgen.pipeline import unreset
 
 WORD_ADDRESS_BITS = ADDRESS_BITS - ceil_log2(WORD_BYTES)
 
@@ -39,7 +40,10 @@ class RegisterWrites(Part):
 
     def elaborate(self, platform):
         m = Module()
-        strobe = Signal(WORD_BYTES)
+        strobe = Signal(WORD_BYTES, reset_less=True)
+        word, data = unreset(m, self.word), unreset(m, self.data)
+        answer = Signal(write_answer_layout, reset_less=True)
+        m.d.comb += self.b.payload.eq(answer)
         addressed, filled = Signal(), Signal()
         m.d.comb += [
             self.aw.ready.eq(~addressed),
@@ -48,14 +52,14 @@ class RegisterWrites(Part):
         ]
         m.d.sync += self.write.eq(addressed & filled & ~self.b.valid & ~self.write)
         with m.If(self.aw.valid & self.aw.ready):
-            m.d.sync += [addressed.eq(1), self.word.eq(self.aw.payload.address[-WORD_ADDRESS_BITS:])]
+            m.d.sync += [addressed.eq(1), word.eq(self.aw.payload.address[-WORD_ADDRESS_BITS:])]
         with m.If(self.w.valid & self.w.ready):
-            m.d.sync += [filled.eq(1), self.data.eq(self.w.payload.data), strobe.eq(self.w.payload.strobe)]
+            m.d.sync += [filled.eq(1), data.eq(self.w.payload.data), strobe.eq(self.w.payload.strobe)]
         with m.If(self.b.ready):
             m.d.sync += self.b.valid.eq(0)
         with m.If(self.write):
             m.d.sync += [addressed.eq(0), filled.eq(0), self.b.valid.eq(1)]
-            m.d.sync += self.b.payload.response.eq(Mux(self.error, Response.SLVERR, Response.OKAY))
+            m.d.sync += answer.response.eq(Mux(self.error, Response.SLVERR, Response.OKAY))
         return m
 
 
@@ -80,13 +84,15 @@ class RegisterReads(Part):
     def elaborate(self, platform):
         m = Module()
         busy, waiting, looking = Signal(), Signal(), Signal()
+        word, answer = unreset(m, self.word), Signal(read_answer_layout, reset_less=True)
+        m.d.comb += self.r.payload.eq(answer)
         m.d.comb += self.ar.ready.eq(~busy)
         m.d.sync += [self.read.eq(0), waiting.eq(self.read), looking.eq(waiting)]
         with m.If(self.ar.valid & self.ar.ready):
-            m.d.sync += [busy.eq(1), self.read.eq(1), self.word.eq(self.ar.payload.address[-WORD_ADDRESS_BITS:])]
+            m.d.sync += [busy.eq(1), self.read.eq(1), word.eq(self.ar.payload.address[-WORD_ADDRESS_BITS:])]
         with m.If(looking):
-            m.d.sync += [self.r.valid.eq(1), self.r.payload.data.eq(self.data)]
-            m.d.sync += self.r.payload.response.eq(Mux(self.error, Response.SLVERR, Response.OKAY))
+            m.d.sync += [self.r.valid.eq(1), answer.data.eq(self.data)]
+            m.d.sync += answer.response.eq(Mux(self.error, Response.SLVERR, Response.OKAY))
         with m.If(self.r.valid & self.r.ready):
             m.d.sync += [self.r.valid.eq(0), busy.eq(0)]
         return m

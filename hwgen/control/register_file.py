@@ -2,7 +2,7 @@
 
 from itertools import pairwise
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Mux, ResetSignal, Signal, Value
 from amaranth.lib import stream
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
@@ -31,6 +31,7 @@ from hwgen.control.register_map import (
 from hwgen.memory.axi import fault_layout
 from hwgen.params import Params
 from hwgen.part import Part, place
+from hwgen.pipeline import unreset
 
 
 def counter_address_bits() -> int:
@@ -45,7 +46,9 @@ class RegisterFile(Part):
     over the host's clearing it in the same cycle; a soft reset wins over both.
 
     Latency 3 cycles from a write, 4 from a read, to its answer; throughput one write every 3 cycles and one read every
-    5. What a write changes is seen by the machine in the cycle of its answer.
+    5. What a write changes is seen by the machine in the cycle of its answer, a soft reset and all that it changes one
+    cycle later. What is told on the bus obeys the part's reset in the same cycle, all else is reset in the next one but
+    one, which is before the first access can write or read it.
 
     Members:
     aw, w, b, ar, r: the five channels of AXI4-Lite, each with its signals in the payload
@@ -96,14 +99,18 @@ class RegisterFile(Part):
 
     def elaborate(self, platform):
         m = Module()
+        # The bus's reset is far, and this one goes to much.
+        self._clear = Signal(reset_less=True)
         self._bus(m)
         self._hold(m)
         self._write(m)
         self._read(m)
         self._machine(m)
         self._errors(m)
-        with m.If(self._ones("CONTROL", "soft_reset")):
-            m.d.sync += [signal.eq(signal.init) for signal in (*self._held.values(), self.start)]
+        reset = ResetSignal(allow_reset_less=True)
+        m.d.sync += self._clear.eq(self._ones("CONTROL", "soft_reset") | reset)
+        with m.If(self._clear):
+            m.d.sync += [signal.eq(signal.init) for signal in self._held.values()]
         return m
 
     def _bus(self, m: Module) -> None:
@@ -119,7 +126,9 @@ class RegisterFile(Part):
     def _hold(self, m: Module) -> None:
         """A signal for every field that is not a constant, a pulse or a counter."""
         self._held = {
-            (register.name, field.name): Signal(field.width, init=field.reset, name=f"{register.name}_{field.name}")
+            (register.name, field.name): Signal(
+                field.width, init=field.reset, reset_less=True, name=f"{register.name}_{field.name}"
+            )
             for register in self._registers
             for field in register.fields
             if register.address < COUNTERS_BASE
@@ -127,7 +136,7 @@ class RegisterFile(Part):
         }
         for name in ("code", "index", "address", "count"):
             register = self._named[f"ERROR_{name.upper()}"]
-            self._held[register.name, name] = Signal(register.fields[0].width, name=register.name)
+            self._held[register.name, name] = Signal(register.fields[0].width, reset_less=True, name=register.name)
 
     def _written(self, register: Register, word: int) -> Value:
         return self._writes.write & (self._writes.word == register.address // WORD_BYTES + word)
@@ -185,13 +194,16 @@ class RegisterFile(Part):
         first = COUNTERS_BASE // WORD_BYTES
         assert first & (first - 1) == 0
         # The queue's state has come a long way, and leaves no gap behind a start.
-        self._busy, self._working = Signal(), Signal()
+        self._busy, self._working = Signal(reset_less=True), Signal(reset_less=True)
         m.d.sync += [self._busy.eq(self.busy), self._working.eq(self.busy | self.pending)]
-        found, word, hit, high, counter = Signal(WORD_BITS), Signal(WORD_BITS), Signal(), Signal(), Signal()
+        found, word = Signal(WORD_BITS, reset_less=True), Signal(WORD_BITS, reset_less=True)
+        hit, high = Signal(), Signal()
+        counter, error = Signal(reset_less=True), Signal(reset_less=True)
         m.d.comb += [
             self.counter_address.eq(reads.word - first),
             high.eq(reads.word >= first),
             reads.data.eq(word),
+            reads.error.eq(error),
         ]
         with m.Switch(reads.word):
             with m.Case(*known):
@@ -200,7 +212,7 @@ class RegisterFile(Part):
         m.d.sync += [
             counter.eq(high & hit),
             found.eq(Mux(high, 0, choose(shown, reads.word))),
-            reads.error.eq(~hit),
+            error.eq(~hit),
             word.eq(Mux(counter, self.counter_data, found)),
         ]
 
@@ -216,10 +228,14 @@ class RegisterFile(Part):
         """What the host asks of the machine, and what the machine answers. Sets come last: they win."""
         held, w = self._held, self._writes
         doorbell = self._written(self._named["QUEUE_TAIL"], 0) & w.mask[:QUEUE_BITS].any()
-        start = self._ones("CONTROL", "start") | doorbell
-        for name in ("abort", "soft_reset", "clear_counters"):
-            m.d.sync += getattr(self, name).eq(self._ones("CONTROL", name))
-        m.d.sync += self.start.eq(start)
+        start = doorbell | (self._ones("CONTROL", "start") & ~self._ones("CONTROL", "soft_reset"))
+        pulses = {name: self._ones("CONTROL", name) for name in ("abort", "clear_counters")}
+        later = Signal(reset_less=True)
+        m.d.sync += later.eq(self._ones("CONTROL", "soft_reset"))
+        pulses |= {"start": start, "soft_reset": later}
+        for name, pulse in pulses.items():
+            port = getattr(self, name)
+            m.d.sync += unreset(m, port).eq(pulse)
         for name, event in (("done", self.done), ("ready", self.ready)):
             with m.If(event):
                 m.d.sync += held["CONTROL", name].eq(1)

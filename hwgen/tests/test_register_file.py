@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from amaranth.hdl import ClockDomain, Module
 
 from hwgen.control.faults import Fault
 from hwgen.control.register_file import RegisterFile
@@ -356,6 +357,53 @@ def test_soft_reset_gives_every_register_its_reset_value(together: int) -> None:
     hosted(play, watch.bench, dut=dut)
     (start,), (reset,) = watch.cycles("start"), watch.cycles("soft_reset")
     assert start < reset
+
+
+def test_the_answer_to_a_soft_reset_comes_a_cycle_before_it() -> None:
+    dut = RegisterFile(NARROW)
+    answers, watch = Watch(dut.b, "valid"), Watch(dut, "soft_reset", "queue_tail")
+
+    async def play(host: Host) -> None:
+        await host.write(at("QUEUE_TAIL"), 7)
+        await host.write(at("CONTROL"), bit("CONTROL", "soft_reset"))
+
+    hosted(play, answers.bench, watch.bench, dut=dut)
+    _, answered = answers.cycles("valid")
+    assert watch.seen[answered : answered + 3] == [(0, 7), (1, 0), (0, 0)]
+
+
+def test_the_bus_obeys_a_reset_at_once_and_fields_before_an_access() -> None:
+    top, dut = Module(), RegisterFile(NARROW)
+    top.domains.sync = domain = ClockDomain()
+    top.submodules.dut = dut
+
+    async def drive(ctx: Any) -> None:
+        host = Host(ctx, dut)
+        await host.write(at("QUEUE_TAIL"), 7)
+        # An address and an answer that wait.
+        ctx.set(dut.ar.payload.address, at("QUEUE_TAIL"))
+        ctx.set(dut.ar.valid, 1)
+        await ctx.tick().until(dut.r.valid)
+        ctx.set(dut.ar.valid, 0)
+        ctx.set(dut.aw.valid, 1)
+        await ctx.tick()
+        assert ctx.get(dut.r.valid) and not ctx.get(dut.aw.ready) and not ctx.get(dut.ar.ready)
+        ctx.set(dut.aw.valid, 0)
+        ctx.set(domain.rst, 1)
+        await ctx.tick()
+        ctx.set(domain.rst, 0)
+        assert not ctx.get(dut.r.valid) and ctx.get(dut.aw.ready) and ctx.get(dut.ar.ready)
+        assert ctx.get(dut.queue_tail) == 7 and ctx.get(dut.pending)
+        access = (await host.write(at("QUEUE_TAIL"), 9), ctx.get(dut.queue_tail), ctx.get(dut.pending))
+        assert access == (Response.OKAY, 9, 1)
+        ctx.set(domain.rst, 1)
+        await ctx.tick()
+        ctx.set(domain.rst, 0)
+        await ctx.tick()
+        assert not ctx.get(dut.queue_tail) and not ctx.get(dut.pending)
+        assert await host.read(at("CONTROL")) == bit("CONTROL", "idle")
+
+    run(top, drive)
 
 
 def test_counters_are_read_through_their_port() -> None:

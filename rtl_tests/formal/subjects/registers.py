@@ -55,6 +55,7 @@ def slave() -> Bench:
     mask = Cat(bit.replicate(8) for bit in strobe)
     bench.check(mask == writes.mask)
     bench.assume(~(writes.write & (address == 0) & (word & mask)[SOFT_RESET]))
+    bench.check(~opened.inner("_clear"))
     # The word at `place` as the host wrote it last.
     place, shadow = bench.constant(len(address), "place"), Signal(32)
     holds, mirrored = Signal(32), Signal(init=1)
