@@ -53,9 +53,11 @@ class Executor(Part):
         m = Module()
         self._command, self._sequence = self.header[:8], self.header[8:16]
         self._field, self._length = self.header[16:48], self.header[48:64]
-        self._session, self._last, self._reply = Signal(), Signal(8), Signal(32)
-        self._address, self._index, self._left = Signal(32), Signal(COUNT_BITS), Signal(COUNT_BITS)
-        self._word, self._wait, self._failed = Signal(32), Signal(range(FETCH_CYCLES + 1)), Signal()
+        self._session, self._failed, self._wait = Signal(), Signal(), Signal(range(FETCH_CYCLES + 1))
+        # A frame sets these before it looks at them, a session's hello the sequence number that was last.
+        sizes = {"last": 8, "reply": 32, "word": 32, "address": 32, "index": COUNT_BITS, "left": COUNT_BITS}
+        registers = (Signal(bits, reset_less=True, name=name) for name, bits in sizes.items())
+        self._last, self._reply, self._word, self._address, self._index, self._left = registers
         self._judge(m)
         m.d.sync += self._failed.eq(0)
         with m.If(self._failed):
@@ -187,7 +189,7 @@ class Executor(Part):
     def _tell(self, m: Module) -> Signal:
         """The byte of the identity that the index names, a cycle later."""
         memory = memory_base(self._memory_bytes), self._memory_bytes
-        told, byte = IDENTITY.pack(LINK_MAGIC, LINK_VERSION, BLOCK, *memory), Signal(8)
+        told, byte = IDENTITY.pack(LINK_MAGIC, LINK_VERSION, BLOCK, *memory), Signal(8, reset_less=True)
         with m.Switch(self._index[: ceil_log2(len(told))]):
             for number, value in enumerate(told):
                 with m.Case(number):
