@@ -35,7 +35,7 @@ class WriteEngine(Part):
     flush:           forget what has not been offered, take no request and swallow words, from the next cycle on; goes
                      on by itself until `idle`
     idle:            no request and no word is held, all responses have come and their faults are told
-    fault:           pulse behind a response that is an error; the address is that of its burst
+    fault:           pulse 3 cycles behind a response that is an error; the address is that of its burst
     taken:           pulse for each word of a client that the bus takes
     waiting:         the bus does not take what it is offered
     """
@@ -78,11 +78,11 @@ class WriteEngine(Part):
         # Bursts in flight, whether there may be one more, and whether there may and nothing is dropped.
         self._in_flight = Signal(range(p.config.outstanding + 1))
         self._room, self._open = Signal(init=1), Signal(init=1)
-        # A response was an error: its fault is told in the next cycle.
-        self._wrong = Signal()
+        # Of the responses that came a cycle ago and two cycles ago, whether they were errors: that fault is told next.
+        self._wrong = Signal(2)
         empty = Cat(client.empty for client in self._clients).all()
         m.d.comb += [
-            self.idle.eq((self._in_flight == 0) & empty & ~self._wrong & ~self.fault.valid),
+            self.idle.eq((self._in_flight == 0) & empty & ~self._wrong.any() & ~self.fault.valid),
             self.waiting.eq((self.aw.valid & ~self.aw.ready) | (self.w.valid & ~self.w.ready)),
         ]
         m.d.comb += dropping.eq(self.flush | (drop & ~rested))
@@ -186,17 +186,19 @@ class WriteEngine(Part):
         ]
 
     def _answer(self, m: Module) -> Signal:
-        """Responses come in the order of the addresses; gives their pulse. Addresses are far off and in no hurry."""
-        response, answered = Signal(), Signal()
+        """Responses come in the order of the addresses; gives their pulse. Addresses are far off and in no hurry: one more
+        register is on the way to them."""
+        response, answered, told = Signal(), Signal(), Signal()
         m.d.comb += [
             self.b.ready.eq(1),
             response.eq(self.b.valid & (self._in_flight != 0)),
-            self._addresses.r_en.eq(answered),
+            self._addresses.r_en.eq(told),
         ]
         m.d.sync += [
             answered.eq(response),
-            self._wrong.eq(response & (self.b.payload.response >= Response.SLVERR)),
-            self.fault.valid.eq(self._wrong),
+            told.eq(answered),
+            self._wrong.eq(Cat(response & (self.b.payload.response >= Response.SLVERR), self._wrong)),
+            self.fault.valid.eq(self._wrong[-1]),
             self.fault.code.eq(Fault.WRITE_RESPONSE),
             self.fault.address.eq(self._addresses.r_data),
         ]
