@@ -186,8 +186,8 @@ class WriteEngine(Part):
         ]
 
     def _answer(self, m: Module) -> Signal:
-        """Responses come in the order of the addresses; gives their pulse. Addresses are far off and in no hurry: one more
-        register is on the way to them."""
+        """Responses come in the order of the addresses; gives their pulse. Addresses are far off and in no hurry: one
+        more register is on the way to them."""
         response, answered, told = Signal(), Signal(), Signal()
         m.d.comb += [
             self.b.ready.eq(1),
