@@ -21,7 +21,7 @@ class QueryLoader(Part):
 
     Latency 2 cycles from a beat to the operand memories, the first of them in a register in front of all; to the lanes
     one and that of the score program's part for queries if it is longer. Throughput 1 beat a cycle within a block; a
-    block is given back a cycle behind its last beat, as who keeps it is far.
+    block is given back a cycle behind its last beat, as who keeps it is far, and loaded in the next one or later.
 
     Members: block, query; rows, columns, operand, elements (to the score array); lanes (one-hot), lane_address,
     lane_query (to the lanes, with a row's last beat); mantissa, scale_exponent (a bank each); loaded (the bank holds
@@ -95,20 +95,17 @@ class QueryLoader(Part):
                     self.scale_exponent[i].eq(block.scale_exponent),
                 ]
         with m.If(finished):
-            m.d.sync += [self._active.eq(0), self._bank.eq(~self._bank)]
+            m.d.sync += self._active.eq(0)
+        with m.If(done):
+            m.d.sync += self._bank.eq(~self._bank)
         for i in range(2):
             issued = self.issued & (self.issued_bank == i)
-            mine = finished & (self._bank == i)
-            if self._late == 1:
-                with m.If(mine):
-                    m.d.sync += [self.loaded[i].eq(1), occupied[i].eq(1)]
-            else:
-                with m.If(mine):
-                    m.d.sync += occupied[i].eq(1)
-                arrived = Signal(self._late - 1, name=f"arrived_{i}")
-                m.d.sync += arrived.eq(Cat(mine, arrived))
-                with m.If(arrived[-1]):
-                    m.d.sync += self.loaded[i].eq(1)
+            mine = done & (self._bank == i)
+            with m.If(mine):
+                m.d.sync += occupied[i].eq(1)
+            # Behind its last beat by two cycles at least, as `mine` is by one.
+            with m.If(delayed(m, mine, self._late - 2, f"arrived_{i}", reset_less=False)):
+                m.d.sync += self.loaded[i].eq(1)
             with m.If(issued):
                 m.d.sync += self.loaded[i].eq(0)
             with m.If((self.release & (self.release_bank == i)) | (self.empty & (self.issued_bank == i))):

@@ -107,7 +107,7 @@ class Machine:
             ctx.set(dut.release, int(release))
             ctx.set(dut.release_bank, self.released % 2)
             await ctx.tick()
-            # The last beat's memories are written in the cycle in which `loaded` rises.
+            # The last beat's memories are written in the cycle before `loaded` rises.
             if issue:
                 self.check(ctx, self.issued)
                 self.issued += 1

@@ -72,9 +72,9 @@ def test_latency_and_throughput(params: Params) -> None:
     assert [t for t, (_, rows, *_) in enumerate(seen) if rows] == list(range(3, last + 3))
     row = params.config.head_e // params.config.beat
     assert [t for t, (_, _, lanes, *_) in enumerate(seen) if lanes] == list(range(2 + row, last + 3, row))
-    # A cycle behind the write of the last beat the block is loaded, and given back.
+    # When the last beat is written the block is given back, and loaded a cycle later.
     assert [t for t, cycle in enumerate(seen) if cycle[4]] == [last + 2]
-    assert [loaded for _, _, _, loaded, _ in seen] == [0] * (last + 2) + [1] * (len(seen) - last - 2)
+    assert [loaded for _, _, _, loaded, _ in seen] == [0] * (last + 3) + [1] * (len(seen) - last - 3)
 
 
 def test_two_beats_wait_for_a_block() -> None:

@@ -76,8 +76,8 @@ def fill(core: Params, queries: int, head: Head | None = None) -> int:
     offered = 6 + -(-queries // c.cols)
     first_beat = offered + QUEUE + 1
     last_beat = first_beat + queries * row - 1
-    # A row is converted when it is complete; the loader has the last beat a cycle later, and knows of it in another.
-    return last_beat + row + conversion_latency(core) + 2 + DESCRIBED
+    # A row is converted when it is complete; the loader has the last beat a cycle later, and knows of it in two more.
+    return last_beat + row + conversion_latency(core) + 3 + DESCRIBED
 
 
 def way_out(core: Params, queries: int, head: Head | None = None) -> int:

@@ -92,10 +92,10 @@ class Loader:
             source.taken = True
             beats.append(source.last)
         self.taken, self.finished = self.finished, finished
-        if self.taken:
-            self.block.take()
         if finished:
             self.active = False
+        if self.taken:
+            self.block.take()
             self.loaded[self.bank] = self.occupied[self.bank] = True
             self.bank ^= 1
         if self.issued:
