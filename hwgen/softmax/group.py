@@ -32,8 +32,8 @@ class LaneGroup(Part):
     Members: sum, tag (one a column); ends (the first one's is a visit's last fold); weight, shift (one a column); visit
     (tag of the weight that is at the lane's end SoftmaxLane.TAG_LEAD cycles later); released, released_bank (the last
     column's weight of its block's last visit is there, so that nobody needs the block's queries any more); the lane's
-    mantissa, scale_exponent, load_*, result_address, result, saturated, argument, pair, bias; entering (where there is
-    a bias, the tag at the lane's input).
+    mantissa, scale_exponent, load_*, result_address, result, argument, pair, bias, saturated (a cycle later); entering
+    (where there is a bias, the tag at the lane's input).
     """
 
     def __init__(self, params: Params) -> None:
@@ -78,8 +78,9 @@ class LaneGroup(Part):
         m.d.comb += [
             self.visit.eq(lane.tag_out),
             self.result.eq(lane.result),
-            self.saturated.eq(lane.saturated),
         ]
+        # Who collects it from all lanes is far.
+        m.d.sync += self.saturated.eq(lane.saturated)
         if self._params.score is not None:
             m.d.comb += [lane.argument.eq(self.argument), self.pair.eq(lane.pair)]
         if self._params.has_bias:
