@@ -26,7 +26,8 @@ class FetchFork(Part):
     While the core is hungry Q goes first on the bus, but only the block it is hungry for: keys for it must not wait
     behind the queries of the next one.
 
-    Ready in every other cycle at most, one behind that in which all queues have room: blocks are longer than that.
+    Ready in every third cycle at most, one behind that in which all queues have room: blocks are longer than that. They
+    come from afar and go far, so that what readers need is in registers first, as is whether a block was taken.
 
     Members: fetch; q, k, v; hungry, loaded (the core's).
     """
@@ -42,21 +43,28 @@ class FetchFork(Part):
         m = Module()
         block = self.fetch.payload
         layout = row_block_layout()
-        wanted = {"q": (block.queries, 0), "k": (block.fresh, block.rewind), "v": (block.fresh, block.rewind)}
-        queues = {name: Queue(width=layout.size, depth=DEPTH, rests=True) for name in wanted}
-        ready, taken = Signal(), Signal()
+        queries, keys = Signal(layout, reset_less=True), Signal(layout, reset_less=True)
+        words = {"q": queries, "k": keys, "v": keys}
+        queues = {name: Queue(width=layout.size, depth=DEPTH, rests=True, counted=True) for name in words}
+        ready, taken, there = Signal(), Signal(), Signal()
         m.d.comb += [self.fetch.ready.eq(ready), taken.eq(self.fetch.valid & ready)]
-        m.d.sync += ready.eq(Cat(queue.w_rdy for queue in queues.values()).all() & ~taken)
+        m.d.sync += [
+            ready.eq(Cat(queue.w_rdy for queue in queues.values()).all() & ~taken & ~there),
+            there.eq(taken),
+            queries.rows.eq(block.queries),
+            queries.rewind.eq(0),
+            keys.rows.eq(block.fresh),
+            keys.rewind.eq(block.rewind),
+            queries.last.eq(block.job_last),
+            keys.last.eq(block.job_last),
+        ]
         open_gates = {"q": queries_may_go(m, self), "k": Const(1), "v": Const(1)}
-        for name, (rows, rewind) in wanted.items():
+        for name, word in words.items():
             queue, output = queues[name], getattr(self, name)
             place(m, f"queue_{name}", queue)
-            entry = data.View(layout, queue.w_data)
             m.d.comb += [
-                entry.rows.eq(rows),
-                entry.rewind.eq(rewind),
-                entry.last.eq(block.job_last),
-                queue.w_en.eq(taken),
+                queue.w_data.eq(word),
+                queue.w_en.eq(there),
                 output.payload.eq(queue.r_data),
                 output.valid.eq(queue.r_rdy & open_gates[name]),
                 queue.r_en.eq(output.ready & open_gates[name]),

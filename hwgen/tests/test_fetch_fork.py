@@ -104,10 +104,10 @@ def test_a_hungry_core_gets_one_block_of_queries_at_a_time() -> None:
 def test_what_is_offered_stays() -> None:
     """The core becomes hungry while a block is offered and another one under way."""
     block = {"fetch.valid": 1, "fetch.payload": unsigned_block(random_blocks(7, 1)[0]), "k.ready": 1, "v.ready": 1}
-    cycles = [block | {"q.ready": int(t < 4), "hungry": int(t >= 8)} for t in range(16)]
+    cycles = [block | {"q.ready": int(t < 5), "hungry": int(t >= 8)} for t in range(16)]
     seen = [valid for (valid,) in clocked(FetchFork(PARAMS), cycles, ["q.valid"])]
-    # The first block is taken; blocks come every other cycle.
-    second = seen.index(1) + 2
+    # The first block is taken; blocks come every third cycle.
+    second = seen.index(1) + 3
     assert second < 8 and seen[second - 1 :] == [0] + [1] * (16 - second)
 
 

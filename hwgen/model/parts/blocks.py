@@ -119,13 +119,15 @@ class BlockWalker:
 class FetchFork:
     """`FetchFork`: rows for the readers of Q, K and V.
 
-    Members: blocks (queue), queues; room (a block may be taken); ahead, offered, closed (of the gate in front of Q).
+    Members: blocks (queue), queues, there (a block on its way to them); room (a block may be taken); ahead, offered,
+    closed (of the gate in front of Q).
     """
 
     def __init__(self, blocks: Fifo, bell: Bell) -> None:
         self.blocks, self.bell = blocks, bell
         self.queues = {name: Fifo(fetch_fork.DEPTH, bell, rests=True) for name in ("q", "k", "v")}
         self.list = list(self.queues.values())
+        self.there: Block | None = None
         self.ahead, self.offered, self.closed, self.room = 0, False, False, False
 
     def gate(self) -> bool:
@@ -142,15 +144,17 @@ class FetchFork:
         if closed != self.closed:
             self.closed, self.bell.rung = closed, True
         self.offered = q.ready and gate and not q.taken
-        taken = self.blocks.ready and self.room
-        room = not taken and q.room() and k.room() and v.room()
-        if room != self.room:
+        taken = self.blocks.head if self.blocks.ready and self.room else None
+        there, self.there = self.there, taken
+        room = taken is None and there is None and q.room() and k.room() and v.room()
+        if room != self.room or taken is not None:
             self.room, self.bell.rung = room, True
-        if taken:
-            block = self.blocks.head
+        if taken is not None:
             self.blocks.take()
-            rows = Rows(block.rewind, block.last, block.fresh)
-            q.tick(Rows(False, block.last, block.queries))
+        if there is not None:
+            self.bell.rung = True
+            rows = Rows(there.rewind, there.last, there.fresh)
+            q.tick(Rows(False, there.last, there.queries))
             k.tick(rows)
             v.tick(rows)
         else:

@@ -107,7 +107,13 @@ def fetch_fork() -> Bench:
         **{n: {"rows": block.fresh, **shared} for n in "kv"},
     }
     words = {name: filled(bench, f"expected_{name}", row_block_layout(), fields[name]) for name in "qkv"}
-    return fork(part, part.fetch, ((getattr(part, n), f"queue_{n}", FETCHES, words[n], 1) for n in "qkv"), bench)
+    return fork(
+        part,
+        part.fetch,
+        ((getattr(part, n), f"queue_{n}", FETCHES, words[n], 1) for n in "qkv"),
+        bench,
+        lambda opened, queue: opened.inner("words")[queue.removeprefix("queue_")],
+    )
 
 
 PROOFS = (
