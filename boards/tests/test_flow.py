@@ -12,7 +12,7 @@ import pytest
 
 from boards.catalogue import BOARDS, board_named
 from boards.flow import build, tools
-from boards.flow.ecp5 import Ecp5
+from boards.flow.ecp5 import COUNTERS, Ecp5, synthesis
 from boards.flow.family import NETLIST, PACKED, REPORT, Use, families
 from boards.flow.fit import shortage
 from boards.flow.netlist import Netlist
@@ -21,6 +21,8 @@ from boards.flow.pins import ports
 from boards.flow.shell import clocks_per_bit, ecp5_pll
 from boards.report import floorplan
 from boards.report.timing import critical_path, fmax_mhz, register_name
+from hwgen.control.counter_bank import CounterBank
+from hwgen.control.counter_snapshot import CounterSnapshot
 from hwgen.errors import ConfigError, MissingTool
 
 BOARD = BOARDS["ulx3s-85f"]
@@ -219,3 +221,10 @@ def test_floorplan_reads_whatever_the_module_is_called(tmp_path: Path) -> None:
     path.write_text(json.dumps({"modules": {"top": {"cells": cells | {"constant": {"type": "VCC"}}}}}))
     wanted = [(7, 5, "logic", "score array"), (12, 13, "DSP", "value array"), (3, 28, "RAM", "memory")]
     assert list(floorplan.cells(path)) == wanted
+
+
+def test_the_counters_of_a_full_device_are_block_ram() -> None:
+    params = BOARD.params
+    assert (CounterBank(params).module_name, CounterSnapshot(params).module_name) == COUNTERS
+    assert all(f"{name}/m:*" in synthesis("top", tight=True) for name in COUNTERS)
+    assert not any(name in synthesis("top") for name in COUNTERS)

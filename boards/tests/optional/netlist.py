@@ -1,4 +1,4 @@
-"""The accelerator behind synthesis and packing, made of ECP5 cells, against the integer model.
+"""The accelerator behind synthesis and packing, made of ECP5 cells, long delays in LUT RAM, against the integer model.
 
 Run by `make board-netlist`: compiling the simulator takes minutes.
 """
