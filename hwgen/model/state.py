@@ -270,7 +270,7 @@ def _control_holders(machine: Clockwork) -> Iterator[Holder]:
     yield Holder(walker, fixed, counts=counts, records={"block": block, "there": block})
     for output in walker.outputs:
         yield Holder(_Only(output), (), queues={"queue": block})
-    yield Holder(fetch, ("ahead", "offered", "closed", "room"))
+    yield Holder(fetch, ("ahead", "offered", "closed", "room"), records={"there": block})
     for queue in fetch.list:
         yield Holder(_Only(queue), (), queues={"queue": (below(1),)})
     fixed = ("state", "wait", "offering", "heads_taken", "there", "finished", "room")
