@@ -38,10 +38,9 @@ def test_short_resets_leave_no_trace(cycles: int) -> None:
     scene = Scene(Case(name="short", machine=MACHINE, jobs=(Job(keys=9, queries=5, head_e=8, head_f=8),) * 2))
     registers = [r.name for r in register_map(scene.params) if r.address < COUNTERS_BASE]
     rng = np.random.default_rng(cycles)
-    with Session(
-        machines.build(MACHINE, fast=False), scene.before, scene.image.base, scene.case.memory.traits({})
-    ) as s:
-        host = Host(s, scene.ring, scene.params, scene.case.memory.traits({}))
+    build, traits = machines.build(MACHINE, fast=False), scene.case.memory.traits({})
+    with Session(build, scene.before, scene.image.base, traits) as s:
+        host = Host(s, scene.ring, scene.params, traits)
 
         def reset(length: int) -> dict[str, int]:
             s.reset(length)
