@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from boards.flow.netlist import Bit, Cell, Module, Netlist, new_net
+from boards.flow.netlist import Bit, Cell, Module, Netlist, new_cell, new_net
 
 WIDTH, WORDS, ADDRESS_BITS = 4, 16, 4
 """Of a memory, TRELLIS_DPR16X4."""
@@ -82,8 +82,8 @@ def _count(module: Module, clock: Bit, cycles: int) -> list[Bit]:
         ones = sum(1 << now for now in range(WORDS) if ((now + 1) % cycles if now < cycles else 0) >> i & 1)
         name, after = f"delay_{clock}_{cycles}_{i}", first + ADDRESS_BITS + i
         pins: dict[str, list[Bit]] = {port: [net] for port, net in zip("ABCD", address, strict=True)}
-        module.cells[f"{name}_next"] = _cell("LUT4", {"INIT": f"{ones:016b}"}, {**pins, "Z": [after]}, "Z")
-        module.cells[name] = _cell("TRELLIS_FF", FLIP_FLOP, {"CLK": [clock], "DI": [after], "Q": [bit]}, "Q")
+        module.cells[f"{name}_next"] = new_cell("LUT4", {"INIT": f"{ones:016b}"}, {**pins, "Z": [after]}, "Z")
+        module.cells[name] = new_cell("TRELLIS_FF", FLIP_FLOP, {"CLK": [clock], "DI": [after], "Q": [bit]}, "Q")
     return address
 
 
@@ -100,19 +100,8 @@ def _remember(module: Module, clock: Bit, address: list[Bit], rows: list[list[st
         "WRE": ["1"],
     }
     parameters = {"INITVAL": "0" * (WIDTH * WORDS), "WCKMUX": "WCK", "WREMUX": "WRE"}
-    module.cells[f"{rows[0][-1]}_delay"] = _cell("TRELLIS_DPR16X4", parameters, pins, "DO")
+    module.cells[f"{rows[0][-1]}_delay"] = new_cell("TRELLIS_DPR16X4", parameters, pins, "DO")
     for i, row in enumerate(rows):
         for name in row[:-1]:
             del module.cells[name]
         module.cells[row[-1]]["connections"]["DI"] = [first + i]
-
-
-def _cell(kind: str, parameters: dict[str, str], pins: dict[str, list[Bit]], out: str) -> Cell:
-    return {
-        "hide_name": 0,
-        "type": kind,
-        "parameters": dict(parameters),
-        "attributes": {},
-        "port_directions": {port: "output" if port == out else "input" for port in pins},
-        "connections": pins,
-    }

@@ -149,3 +149,15 @@ def new_net(module: Module) -> int:
     ports = (bit for port in module.content["ports"].values() for bit in port["bits"])
     pins = (bit for cell in module.cells.values() for bits in cell["connections"].values() for bit in bits)
     return 1 + max((bit for bit in (*ports, *pins) if isinstance(bit, int)), default=1)
+
+
+def new_cell(kind: str, parameters: dict[str, str], pins: dict[str, list[Bit]], out: str) -> Cell:
+    """A cell whose port `out` is its only output."""
+    return {
+        "hide_name": 0,
+        "type": kind,
+        "parameters": dict(parameters),
+        "attributes": {},
+        "port_directions": {port: "output" if port == out else "input" for port in pins},
+        "connections": pins,
+    }

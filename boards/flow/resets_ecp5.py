@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from boards.flow.netlist import Bit, Module, Netlist, Pin, new_net
+from boards.flow.netlist import Bit, Module, Netlist, Pin, new_cell, new_net
 
 RESET = "LSR"
 """The port of a flip-flop that the clock network reaches."""
@@ -102,14 +102,8 @@ class _Resets:
 
     def _insert(self, module: Module, net: int) -> None:
         out = new_net(module)
-        module.cells[f"{RESET}_{net}_network"] = {
-            "hide_name": 0,
-            "type": "DCCA",
-            "parameters": {},
-            "attributes": {},
-            "port_directions": {"CLKI": "input", "CE": "input", "CLKO": "output"},
-            "connections": {"CLKI": [net], "CE": ["1"], "CLKO": [out]},
-        }
+        pins: dict[str, list[Bit]] = {"CLKI": [net], "CE": ["1"], "CLKO": [out]}
+        module.cells[f"{RESET}_{net}_network"] = new_cell("DCCA", {}, pins, "CLKO")
         self._move(module, net, out)
 
     def _move(self, module: Module, net: int, to: int) -> None:
